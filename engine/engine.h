@@ -1,0 +1,232 @@
+/*
+ * engine.h: the one door to the engine. A text goes in, and for every head of a transformer its
+ * statistics, its thumbnails and, on demand, any rectangle of its exact attention map come out.
+ *
+ *   model_open -> model_tokenize -> analysis_run(observer) -> activations -> attention_read / tile / series
+ *
+ * Threads   A `struct model` never changes after model_open; it is reference counted, and calls that take only
+ *           a model may come from any thread. A `struct engine` (its thread pool and scratch) and everything that
+ *           takes one belong to one thread at a time, the worker. The engine's own pool is the only place where
+ *           BLAS runs. `struct activations` are read only after the run that made them; any thread may hold or
+ *           destroy them, only the engine's thread may read from them.
+ * Errors    Functions return an engine_status; on failure `error` (if error_size > 0) holds one sentence that
+ *           names the problem and the cure, outputs are untouched, and the caller still owns every argument.
+ *           Nothing here prints, exits or keeps global state (but for the guard of mapped files, mapping.h).
+ * Units     Positions, layers and heads are 0-based; weights are float32 softmax outputs, 0 to 1; entropies are
+ *           in nats; byte offsets count UTF-8 bytes of the caller's text. Ranges are half-open.
+ * Source    The definition of every number: docs/statistics.md.
+ */
+#ifndef HEADSCOPE_ENGINE_H
+#define HEADSCOPE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum engine_status {
+    ENGINE_OK = 0,
+    ENGINE_CANCELLED,    /* an observer returned false */
+    ENGINE_INVALID,      /* the caller's input: text, ids, options, ranges */
+    ENGINE_NOT_FOUND,    /* no such file */
+    ENGINE_BROKEN,       /* a model file that is damaged, or was cut short or replaced while in use */
+    ENGINE_UNSUPPORTED,  /* a sound model file with something this engine does not do, named in `error` */
+    ENGINE_TOO_LARGE,    /* more tokens than the model reads, or more memory than allowed */
+    ENGINE_NO_MEMORY,
+    ENGINE_IO,
+};
+
+/* Raised whenever any number that the engine returns may change: part of every analysis' id. */
+#define ENGINE_NUMERICS_VERSION 1
+
+/* ---- models ------------------------------------------------------------------------------------------------ */
+
+struct model;
+
+struct model_info {
+    const char *name;          /* general.name, else the file's name */
+    const char *architecture;  /* "llama" */
+    const char *licence;       /* "" if the file names none */
+    const char *format;        /* "gguf" */
+    const char *dtype;         /* precision of most weights: "Q4_1", "F16", ... */
+    const char *tokenizer;     /* "bpe (smollm)"; "" for a model without one */
+    int layers, heads, kv_heads, head_dim, d_model;
+    int context;               /* the most tokens that the model reads */
+    int vocabulary;
+    bool causal;
+    uint64_t bytes;            /* size of the file or files */
+};
+
+/* Maps the model at `path` (a .gguf) and checks all of it that can be checked without reading the weights.
+ * Weights stay on disk until used. The caller owns one reference. */
+enum engine_status model_open(const char *path, struct model **model, char *error, size_t error_size);
+struct model *model_retain(struct model *model);
+void model_release(struct model *model); /* NULL is fine */
+
+/* Borrowed from the model, valid as long as it. */
+const struct model_info *model_describe(const struct model *model);
+
+/* SHA-256 of the file's bytes, lower-case hex with its NUL. Reads the whole file: remember the answer. */
+enum engine_status model_file_digest(const char *path, char digest[65], char *error, size_t error_size);
+/* SHA-256 of what the tokenizer does (pattern, vocabulary, merges, specials), found at model_open. "" without one. */
+const char *model_tokenizer_digest(const struct model *model);
+
+/* ---- tokens ------------------------------------------------------------------------------------------------ */
+
+struct token {
+    int32_t id;
+    uint32_t start, end; /* bytes of the text; a special token that is not in the text has start = end = 0 */
+    bool special;        /* what the tokenizer flags special, nothing else */
+};
+
+struct tokenize_options {
+    bool parse_special; /* special tokens spelt in the text count as such */
+    bool add_special;   /* add what the tokenizer adds by itself (<bos>, [CLS], ...) */
+};
+
+/* text: `size` bytes of UTF-8, may hold NULs. Invalid UTF-8: ENGINE_INVALID, with the byte offset in `error`.
+ * *tokens: *n of them, freed with free(). The byte ranges of tokens from the text tile it. */
+enum engine_status model_tokenize(const struct model *model, const char *text, size_t size,
+                                  const struct tokenize_options *options, struct token **tokens, size_t *n,
+                                  char *error, size_t error_size);
+
+/* What a token stands for, as bytes (not always whole characters). Borrowed from the model; *special may be NULL.
+ * NULL where the model has no tokenizer or id is out of range. */
+const char *model_token_bytes(const struct model *model, int32_t id, size_t *size, bool *special);
+
+/* ---- statistics -------------------------------------------------------------------------------------------- */
+
+/* In the order of docs/statistics.md, which is also the order in JSON and CSV. */
+enum statistic {
+    STAT_ENTROPY, STAT_ENTROPY_NORMALISED, STAT_EFFECTIVE_KEYS, STAT_MAX_WEIGHT, STAT_MEAN_DISTANCE, STAT_SINK_MASS,
+    STAT_SELF_MASS, STAT_SELF_MASS_WITHOUT_SINKS, STAT_PREVIOUS_MASS, STAT_PREVIOUS_MASS_WITHOUT_SINKS,
+    STAT_NEXT_MASS, STAT_NEXT_MASS_WITHOUT_SINKS, STAT_LOCAL_MASS, STAT_LOCAL_MASS_WITHOUT_SINKS,
+    STAT_DUPLICATE_ROWS, STAT_DUPLICATE_MASS, STAT_DUPLICATE_MASS_WITHOUT_SINKS,
+    STAT_INDUCTION_ROWS, STAT_INDUCTION_MASS, STAT_INDUCTION_MASS_WITHOUT_SINKS,
+    STAT_OFFSET_MODE, STAT_OFFSET_RATE, STAT_OFFSET_R2,
+    STAT_COUNT
+};
+
+struct statistic_field {
+    const char *name;  /* "entropy_normalised" */
+    bool integer;      /* a count or an offset */
+    bool encoder_only; /* absent for causal models */
+};
+extern const struct statistic_field statistic_fields[STAT_COUNT];
+
+/* NAN: does not apply (null in JSON). Everything else is finite. */
+struct head_statistics {
+    double value[STAT_COUNT];
+};
+
+/* ---- an analysis ------------------------------------------------------------------------------------------- */
+
+struct engine;
+
+struct engine_options {
+    int threads;         /* 0: one per core that the process may use */
+    uint64_t memory_max; /* the most bytes one run may take, scratch and activations; 0: no limit */
+};
+
+enum engine_status engine_create(const struct engine_options *options, struct engine **engine, char *error,
+                                 size_t error_size);
+void engine_destroy(struct engine *engine); /* NULL is fine; no run may be going on */
+int engine_threads(const struct engine *engine);
+/* One line for logs and benchmarks: which vector path and which BLAS kernel run, e.g. "avx512, OpenBLAS SkylakeX". */
+const char *engine_kernels(const struct engine *engine);
+
+struct analysis_input {
+    const struct model *model;
+    const int32_t *ids; /* [n] */
+    size_t n;
+    /* Excluded keys ("sinks"), ascending and unique, positions in [0, n). "auto" (position 0 and the special tokens) is
+     * resolved by the caller with analysis_default_exclusions. */
+    const uint32_t *excluded;
+    size_t excluded_count;
+};
+
+/* Fills excluded[] (room for n) with position 0 and every special token's position; returns how many.
+ * An encoder's list is the special tokens and position 0 too. */
+size_t analysis_default_exclusions(const struct model *model, const int32_t *ids, size_t n, uint32_t *excluded);
+
+struct analysis_estimate {
+    double seconds; /* on this machine, a rough guess */
+    uint64_t bytes; /* scratch and activations together, an upper bound */
+};
+
+/* ENGINE_INVALID for n = 0 or an id out of range, ENGINE_TOO_LARGE for too many tokens or too much memory, with the
+ * numbers in `error`. analysis_run makes the same checks. */
+enum engine_status analysis_estimate(struct engine *engine, const struct analysis_input *input,
+                                     struct analysis_estimate *estimate, char *error, size_t error_size);
+
+/* One finished layer. Everything is borrowed and gone after the callback.
+ * Thumbnails are u8, round(255 sqrt(x)), cells pooled from the N x N map as rows = cols = min(48, N): cell (a, b) takes
+ * queries floor(a N / rows) .. floor((a + 1) N / rows) - 1 and keys likewise, the excluded keys left out: `max` of the
+ * weights, `mean` over those that the mask lets the query see, 0 where there are none. `excluded` is the mean over the
+ * bin's queries of the weight on the excluded keys. */
+struct layer_result {
+    int layer;
+    int heads;
+    const struct head_statistics *statistics; /* [heads] */
+    int rows, cols;
+    const uint8_t *max, *mean; /* [heads, rows, cols] */
+    const uint8_t *excluded;   /* [heads, rows] */
+};
+
+/* Called on the engine's thread. Returning false cancels the run, which then returns ENGINE_CANCELLED. */
+struct analysis_observer {
+    void *context;
+    bool (*layer)(void *context, const struct layer_result *result);
+    /* Between row blocks and products, every few milliseconds: the place to serve small reads (attention_read, tile,
+     * series on finished activations are allowed here, another run is not) and to notice that nobody waits. May be NULL. */
+    bool (*breathe)(void *context);
+};
+
+struct activations;
+
+/* Runs the model on the ids. On ENGINE_OK:
+ *   *sinks, *sink_count: the sinks of this text (docs/statistics.md), ascending, freed with free();
+ *   *activations: q, k, v and log-sum-exps of all layers, owned by the caller. They hold a reference to the model.
+ * `prefix` (may be NULL): activations of the same model whose text shares its first tokens with this one; what is shared is
+ * not computed again. The result is the same within the tolerances either way. */
+enum engine_status analysis_run(struct engine *engine, const struct analysis_input *input,
+                                const struct activations *prefix, const struct analysis_observer *observer,
+                                uint32_t **sinks, size_t *sink_count, struct activations **activations, char *error,
+                                size_t error_size);
+
+void activations_destroy(struct activations *activations); /* NULL is fine */
+uint64_t activations_bytes(const struct activations *activations);
+const struct model *activations_model(const struct activations *activations); /* borrowed */
+/* The ids that were run. Borrowed. */
+const int32_t *activations_ids(const struct activations *activations, size_t *n);
+
+/* ---- reading maps from activations ------------------------------------------------------------------------- */
+
+struct rectangle {
+    size_t query0, query1, key0, key1; /* half-open, within [0, n] */
+};
+
+/* weights[(query1 - query0) x (key1 - key0)], row-major, queries as rows: exact float32 softmax weights, 0 above the
+ * diagonal of a causal model. O(rectangle). */
+enum engine_status attention_read(struct engine *engine, const struct activations *activations, int layer, int head,
+                                  const struct rectangle *rectangle, float *weights, char *error, size_t error_size);
+
+enum pooling { POOL_MAX, POOL_MEAN };
+
+/* One u8 tile of at most 256 x 256 pixels: level `zoom` halves the map (rounding up) zoom times, so that a pixel pools
+ * 2^zoom x 2^zoom weights (mean: of those that the mask lets the query see); x counts along keys, y along queries.
+ * pixels: room for 65536, row-major [*height, *width]; a pixel is round(255 sqrt(weight)). No key is left out.
+ * ENGINE_INVALID for a tile outside the map or a zoom beyond the level where one pixel is left. */
+enum engine_status attention_tile(struct engine *engine, const struct activations *activations, int layer, int head,
+                                  int zoom, size_t x, size_t y, enum pooling pooling, uint8_t *pixels, int *width,
+                                  int *height, char *error, size_t error_size);
+
+/* Per query: entropy, largest weight, weight on the excluded keys; per key: received weight (mean over the queries that see
+ * it, itself left out; NAN where there are none). Each [n]; any may be NULL. */
+struct head_series {
+    double *entropy, *max_weight, *sink_mass, *received;
+};
+enum engine_status attention_series(struct engine *engine, const struct activations *activations, int layer, int head,
+                                    const uint32_t *excluded, size_t excluded_count, const struct head_series *series,
+                                    char *error, size_t error_size);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * app.h: what the request handlers and commands share: made once at start, handed to every handler.
+ */
+#ifndef HEADSCOPE_SERVER_APP_H
+#define HEADSCOPE_SERVER_APP_H
+
+#include <stddef.h>
+
+struct cache;   /* db/cache.h: NULL when there is no database (the log says why) */
+struct models;  /* models.h: what is in the models folder, and what is open */
+struct worker;  /* worker.h: the one thread that owns the engine */
+struct log;     /* log.h */
+struct options; /* options.h: flags, environment, defaults */
+
+struct app {
+    const struct options *options;
+    struct log *log;
+    struct cache *cache;
+    struct models *models;
+    struct worker *worker;
+};
+
+#endif
