@@ -9,6 +9,7 @@
 struct cache;   /* db/cache.h: NULL when there is no database (the log says why) */
 struct models;  /* models.h: what is in the models folder, and what is open */
 struct worker;  /* worker.h: the one thread that owns the engine */
+struct analyses; /* analysis.h: what is running, and the way to results */
 struct log;     /* log.h */
 struct options; /* options.h: flags, environment, defaults */
 
@@ -18,6 +19,7 @@ struct app {
     struct cache *cache;
     struct models *models;
     struct worker *worker;
+    struct analyses *analyses;
 };
 
 #endif
