@@ -1,0 +1,80 @@
+/* routes.c: the table, and how a path finds its line. */
+#include "server/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct http_route table[] = {
+    {"GET", "/healthz", route_healthz},
+    {"GET", "/readyz", route_readyz},
+    {"GET", "/api/v1/version", route_version},
+
+    {"GET", "/", route_page},
+    {"GET", "/a/{id}", route_page},
+    {"GET", "/s/{share}", route_page},
+    {"GET", "/static/{file*}", route_static},
+};
+
+const struct http_route *routes_table(size_t *count) {
+    *count = sizeof table / sizeof table[0];
+    return table;
+}
+
+/* Matches one pattern, cutting the captures out of `path` (which is written to). A capture is never empty; the longest
+ * stretch up to the next '/' that still lets the literal behind it fit is taken, so that "{head}.npy" works. */
+static bool match_pattern(const char *pattern, char *path, struct route_match *match) {
+    match->count = 0;
+    while (*pattern) {
+        if (*pattern != '{') {
+            if (*pattern++ != *path++) return false;
+            continue;
+        }
+        const char *close = strchr(pattern, '}');
+        bool rest = close[-1] == '*'; /* "{file*}" takes slashes too, to the end */
+        const char *literal = close + 1;
+        size_t span = rest ? strlen(path) : strcspn(path, "/"), tail = strcspn(literal, "/{");
+        if (span <= tail || match->count == ROUTE_CAPTURES_MAX) return false;
+        span -= tail;
+        if (memcmp(path + span, literal, tail)) return false;
+        match->capture[match->count++] = path;
+        path += span;
+        pattern = literal + tail;
+        /* What stood here has been compared; its first byte may now end the capture. */
+        char after = path[tail];
+        if (after && after != *pattern) return false;
+        *path = '\0';
+        path += tail;
+        if (!*pattern) return !after;
+        if (!after) return false;
+        pattern++, path++;
+    }
+    return !*path;
+}
+
+static void add_method(char *allow, size_t size, const char *method) {
+    size_t length = strlen(method);
+    for (const char *at = allow; (at = strstr(at, method)); at += length)
+        if ((at == allow || at[-1] == ' ') && (!at[length] || at[length] == ',')) return;
+    size_t used = strlen(allow);
+    snprintf(allow + used, size - used, "%s%s", used ? ", " : "", method);
+}
+
+bool routes_match(const struct http_route *routes, size_t route_count, const char *method, const char *path, char *room,
+                  size_t room_size, struct route_match *match) {
+    size_t length = strlen(path);
+    memset(match, 0, sizeof *match);
+    if (length >= room_size) return false;
+    for (size_t i = 0; i < route_count; i++) {
+        memcpy(room, path, length + 1);
+        if (!match_pattern(routes[i].pattern, room, match)) continue;
+        if (!strcmp(routes[i].method, method)) {
+            match->route = &routes[i];
+            match->allow[0] = '\0';
+            return true;
+        }
+        add_method(match->allow, sizeof match->allow, routes[i].method);
+        if (!strcmp(routes[i].method, "GET")) add_method(match->allow, sizeof match->allow, "HEAD");
+    }
+    match->count = 0;
+    return false;
+}
