@@ -20,35 +20,27 @@ const struct http_route *routes_table(size_t *count) {
     return table;
 }
 
-/* Matches one pattern, cutting the captures out of `path` (which is written to). A capture is never empty; the longest
- * stretch up to the next '/' that still lets the literal behind it fit is taken, so that "{head}.npy" works. */
+/* Matches one pattern; captures are cut out of `path` at the end. A capture is never empty and takes the longest stretch of its
+ * segment that leaves room for the literal behind it, so that "{head}.npy" works; "{file*}" takes slashes too, to the end. */
 static bool match_pattern(const char *pattern, char *path, struct route_match *match) {
+    char *ends[ROUTE_CAPTURES_MAX];
     match->count = 0;
     while (*pattern) {
         if (*pattern != '{') {
             if (*pattern++ != *path++) return false;
             continue;
         }
-        const char *close = strchr(pattern, '}');
-        bool rest = close[-1] == '*'; /* "{file*}" takes slashes too, to the end */
-        const char *literal = close + 1;
-        size_t span = rest ? strlen(path) : strcspn(path, "/"), tail = strcspn(literal, "/{");
+        const char *close = strchr(pattern, '}'), *literal = close + 1;
+        size_t span = close[-1] == '*' ? strlen(path) : strcspn(path, "/"), tail = strcspn(literal, "/");
         if (span <= tail || match->count == ROUTE_CAPTURES_MAX) return false;
-        span -= tail;
-        if (memcmp(path + span, literal, tail)) return false;
-        match->capture[match->count++] = path;
-        path += span;
-        pattern = literal + tail;
-        /* What stood here has been compared; its first byte may now end the capture. */
-        char after = path[tail];
-        if (after && after != *pattern) return false;
-        *path = '\0';
-        path += tail;
-        if (!*pattern) return !after;
-        if (!after) return false;
-        pattern++, path++;
+        match->capture[match->count] = path;
+        path += span - tail;
+        ends[match->count++] = path;
+        pattern = literal;
     }
-    return !*path;
+    if (*path) return false;
+    for (size_t i = 0; i < match->count; i++) *ends[i] = '\0';
+    return true;
 }
 
 static void add_method(char *allow, size_t size, const char *method) {
