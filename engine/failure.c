@@ -1,0 +1,31 @@
+#include "engine/failure.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/utf8.h"
+
+static void clean_line(char *line) {
+    size_t size = strlen(line);
+    size_t at = 0;
+    while ((at += utf8_valid_prefix(line + at, size - at)) < size) line[at++] = '?';
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = '?';
+}
+
+enum engine_status engine_fail(enum engine_status status, char *error, size_t error_size, const char *format, ...) {
+    if (error_size == 0) return status;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(error, error_size, format, arguments);
+    va_end(arguments);
+    if (length < 0) error[0] = '\0';
+    clean_line(error);
+    return status;
+}
+
+enum engine_status engine_fail_memory(char *error, size_t error_size) {
+    return engine_fail(ENGINE_NO_MEMORY, error, error_size,
+                       "there is not enough memory; close other programs or take a smaller model or text");
+}

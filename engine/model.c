@@ -1,0 +1,179 @@
+#include "engine/model.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/digest.h"
+#include "engine/failure.h"
+#include "engine/gguf.h"
+#include "engine/llama.h"
+#include "engine/mapping.h"
+#include "engine/utf8.h"
+
+/* ---- what the model is called ------------------------------------------------------------------------------ */
+
+enum { TEXT_MAX = 1024 };
+
+/* A text for people; "" where there is none or what there is cannot be shown. */
+static struct gguf_string readable(const struct gguf *gguf, const char *key) {
+    struct gguf_string text;
+    const struct gguf_value *value = gguf_find(gguf, key);
+    if (value == NULL || !gguf_string(value, &text) || text.size > TEXT_MAX || memchr(text.data, '\0', text.size) != NULL ||
+        utf8_valid_prefix(text.data, text.size) != text.size)
+        return (struct gguf_string){"", 0};
+    return text;
+}
+
+static const char *most_used_type(const struct gguf *gguf) {
+    size_t count, weights[TENSOR_BF16 + 1] = {0};
+    uint32_t most = 0;
+    const struct gguf_tensor *tensors = gguf_tensors(gguf, &count);
+    for (size_t i = 0; i < count; i++) weights[tensors[i].tensor.type] += tensors[i].tensor.rows * tensors[i].tensor.cols;
+    for (uint32_t type = 0; type <= TENSOR_BF16; type++)
+        if (weights[type] > weights[most]) most = type;
+    return gguf_tensor_type_name(most);
+}
+
+static char *put_string(char **at, struct gguf_string string) {
+    char *start = *at;
+    memcpy(start, string.data, string.size);
+    start[string.size] = '\0';
+    *at += string.size + 1;
+    return start;
+}
+
+static enum engine_status describe(struct model *model, const struct gguf *gguf, const char *path, char *error,
+                                   size_t error_size) {
+    const struct model_config *config = &model->config;
+    const char *slash = strrchr(path, '/');
+    const char *file = slash != NULL ? slash + 1 : path;
+    struct gguf_string name = readable(gguf, "general.name"), licence = readable(gguf, "general.license");
+    if (name.size == 0) name = (struct gguf_string){file, strlen(file)};
+    char *at = model->strings = malloc(name.size + licence.size + 2);
+    if (at == NULL) return engine_fail_memory(error, error_size);
+    model->info = (struct model_info){
+        .name = put_string(&at, name),
+        .architecture = "llama",
+        .licence = put_string(&at, licence),
+        .format = "gguf",
+        .dtype = most_used_type(gguf),
+        .tokenizer = "",
+        .layers = config->layers,
+        .heads = config->heads,
+        .kv_heads = config->kv_heads,
+        .head_dim = config->head_dim,
+        .d_model = config->d_model,
+        .context = config->context,
+        .vocabulary = config->vocabulary,
+        .causal = config->causal,
+        .bytes = mapping_size(model->mapping),
+    };
+    /* The file's name need not be UTF-8, and this goes into JSON. */
+    char *shown = model->strings;
+    for (size_t bad; (bad = utf8_valid_prefix(shown, strlen(shown))) < strlen(shown);) shown[bad] = '?';
+    return ENGINE_OK;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------- */
+
+static enum engine_status check_kind(const struct gguf *gguf, char *error, size_t error_size) {
+    struct gguf_string architecture, type;
+    uint64_t parts;
+    const struct gguf_value *value = gguf_find(gguf, "general.architecture");
+    if (value == NULL || !gguf_string(value, &architecture))
+        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file lacks the key general.architecture");
+    if (!gguf_string_is(architecture, "llama"))
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the architecture %.*s is not supported; llama is",
+                           (int)(architecture.size < 64 ? architecture.size : 64), architecture.data);
+    value = gguf_find(gguf, "general.type");
+    if (value != NULL && (!gguf_string(value, &type) || !gguf_string_is(type, "model")))
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the file holds no model but something for one (general.type)");
+    value = gguf_find(gguf, "split.count");
+    if (value != NULL && (!gguf_unsigned(value, &parts) || parts > 1))
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
+                           "the file is one part of a model (split.count); join the parts into one file first");
+    return ENGINE_OK;
+}
+
+static enum engine_status read_model(struct model *model, const char *path, char *error, size_t error_size) {
+    struct gguf *gguf = NULL;
+    enum engine_status status = mapping_open(path, &model->mapping, error, error_size);
+    if (status == ENGINE_OK)
+        status = gguf_open(mapping_data(model->mapping), mapping_size(model->mapping), &gguf, error, error_size);
+    if (status == ENGINE_OK) status = check_kind(gguf, error, error_size);
+    if (status == ENGINE_OK) status = llama_read(gguf, model, error, error_size);
+    if (status == ENGINE_OK) status = describe(model, gguf, path, error, error_size);
+    gguf_close(gguf);
+    /* Whatever was found in a file that changed meanwhile is worth nothing, the message included. */
+    if (model->mapping != NULL && mapping_is_broken(model->mapping))
+        status = engine_fail(ENGINE_BROKEN, error, error_size, "%s was changed while it was opened; try again", path);
+    return status;
+}
+
+enum engine_status model_open(const char *path, struct model **model, char *error, size_t error_size) {
+    struct model *opened = calloc(1, sizeof *opened);
+    if (opened == NULL) return engine_fail_memory(error, error_size);
+    atomic_init(&opened->references, 1);
+    enum engine_status status = read_model(opened, path, error, error_size);
+    if (status != ENGINE_OK) {
+        model_release(opened);
+        return status;
+    }
+    *model = opened;
+    return ENGINE_OK;
+}
+
+struct model *model_retain(struct model *model) {
+    atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed);
+    return model;
+}
+
+void model_release(struct model *model) {
+    if (model == NULL || atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) > 1) return;
+    mapping_close(model->mapping);
+    free(model->layer);
+    free(model->strings);
+    free(model);
+}
+
+const struct model_info *model_describe(const struct model *model) {
+    return &model->info;
+}
+
+bool model_is_broken(const struct model *model) {
+    return mapping_is_broken(model->mapping);
+}
+
+/* ---- digests ----------------------------------------------------------------------------------------------- */
+
+enum engine_status model_file_digest(const char *path, char digest[65], char *error, size_t error_size) {
+    enum { CHUNK = 1 << 18 };
+    int descriptor;
+    uint64_t size;
+    enum engine_status status = mapping_open_file(path, &descriptor, &size, error, error_size);
+    if (status != ENGINE_OK) return status;
+    unsigned char *chunk = malloc(CHUNK);
+    if (chunk == NULL) status = engine_fail_memory(error, error_size);
+    struct sha256_ctx context;
+    sha256_init(&context);
+    while (status == ENGINE_OK) {
+        ssize_t got = read(descriptor, chunk, CHUNK);
+        if (got == 0) break;
+        if (got > 0) {
+            sha256_update(&context, (size_t)got, chunk);
+        } else if (errno != EINTR) {
+            status = engine_fail(ENGINE_IO, error, error_size, "%s cannot be read: %s", path, strerror(errno));
+        }
+    }
+    if (status == ENGINE_OK) digest_hex(&context, digest);
+    free(chunk);
+    close(descriptor);
+    return status;
+}
+
+const char *model_tokenizer_digest(const struct model *model) {
+    return model->tokenizer_digest;
+}
