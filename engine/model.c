@@ -11,6 +11,7 @@
 #include "engine/gguf.h"
 #include "engine/llama.h"
 #include "engine/mapping.h"
+#include "engine/tokenizer.h"
 #include "engine/utf8.h"
 
 /* ---- what the model is called ------------------------------------------------------------------------------ */
@@ -60,7 +61,7 @@ static enum engine_status describe(struct model *model, const struct gguf *gguf,
         .licence = put_string(&at, licence),
         .format = "gguf",
         .dtype = most_used_type(gguf),
-        .tokenizer = "",
+        .tokenizer = model->tokenizer != NULL ? tokenizer_name(model->tokenizer) : "",
         .layers = config->layers,
         .heads = config->heads,
         .kv_heads = config->kv_heads,
@@ -105,6 +106,11 @@ static enum engine_status read_model(struct model *model, const char *path, char
         status = gguf_open(mapping_data(model->mapping), mapping_size(model->mapping), &gguf, error, error_size);
     if (status == ENGINE_OK) status = check_kind(gguf, error, error_size);
     if (status == ENGINE_OK) status = llama_read(gguf, model, error, error_size);
+    if (status == ENGINE_OK) status = tokenizer_from_gguf(gguf, &model->tokenizer, error, error_size);
+    if (status == ENGINE_OK && model->tokenizer != NULL &&
+        tokenizer_vocabulary(model->tokenizer) != (size_t)model->config.vocabulary)
+        status = engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: its tokenizer has %zu tokens, its "
+                             "embedding %d", tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
     if (status == ENGINE_OK) status = describe(model, gguf, path, error, error_size);
     gguf_close(gguf);
     /* Whatever was found in a file that changed meanwhile is worth nothing, the message included. */
@@ -122,6 +128,7 @@ enum engine_status model_open(const char *path, struct model **model, char *erro
         model_release(opened);
         return status;
     }
+    if (opened->tokenizer != NULL) tokenizer_digest(opened->tokenizer, opened->tokenizer_digest);
     *model = opened;
     return ENGINE_OK;
 }
@@ -133,6 +140,7 @@ struct model *model_retain(struct model *model) {
 
 void model_release(struct model *model) {
     if (model == NULL || atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) > 1) return;
+    tokenizer_destroy(model->tokenizer);
     mapping_close(model->mapping);
     free(model->layer);
     free(model->strings);
@@ -176,4 +184,19 @@ enum engine_status model_file_digest(const char *path, char digest[65], char *er
 
 const char *model_tokenizer_digest(const struct model *model) {
     return model->tokenizer_digest;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------------ */
+
+enum engine_status model_tokenize(const struct model *model, const char *text, size_t size,
+                                  const struct tokenize_options *options, struct token **tokens, size_t *n, char *error,
+                                  size_t error_size) {
+    if (model->tokenizer == NULL)
+        return engine_fail(ENGINE_INVALID, error, error_size, "the model %s has no tokenizer; give token ids instead of a text",
+                           model->info.name);
+    return tokenizer_run(model->tokenizer, text, size, options, tokens, n, error, error_size);
+}
+
+const char *model_token_bytes(const struct model *model, int32_t id, size_t *size, bool *special) {
+    return model->tokenizer != NULL ? tokenizer_bytes(model->tokenizer, id, size, special) : NULL;
 }

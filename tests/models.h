@@ -1,0 +1,17 @@
+/*
+ * models.h: where tests find models and golden facts.
+ */
+#ifndef HEADSCOPE_TESTS_MODELS_H
+#define HEADSCOPE_TESTS_MODELS_H
+
+#include <stddef.h>
+
+/* The path of a file in the models folder: $HEADSCOPE_MODELS, else ~/.local/share/headscope/models. */
+void models_path(char *path, size_t size, const char *file);
+
+/* The path of a file of the source tree, e.g. "tests/golden/smollm2/cat.json". */
+void source_path(char *path, size_t size, const char *file);
+
+#define SMOLLM2_FILE "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+#endif
