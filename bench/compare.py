@@ -1,0 +1,110 @@
+"""The table of docs/performance.md: everybody on the same token ids in the same run, in turn, minimum of the rounds.
+
+usage: bench/run [--rounds N] [--tokens 64,256,1024,2048] [--peers NAME,...] [--model FILE]     (see bench/run)
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SLOW = {"transformers eager": 2048, "TransformerLens": 1024, "transformers sdpa": 4096}  # the most tokens each is asked for
+
+
+class Peer:
+    def __init__(self, name, kind, *arguments):
+        self.name = name
+        self.process = subprocess.Popen([sys.executable, f"{HERE}/peer.py", kind, *arguments], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        if not self.process.stdout.readline():
+            raise SystemExit(f"{name} did not start: {sys.executable} {HERE}/peer.py {kind!r} {' '.join(arguments)}")
+
+    def run(self, n):
+        print(n, file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def requantised(model, kind, folder):
+    """The model's weights in another of llama.cpp's precisions: they are only timed, so going through Q4 first is fine."""
+    import llama_cpp
+    path = os.path.join(folder, f"{kind}.gguf")
+    if not os.path.exists(path):
+        options = llama_cpp.llama_model_quantize_default_params()
+        options.ftype = {"F16": llama_cpp.LLAMA_FTYPE_MOSTLY_F16, "Q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0}[kind]
+        options.allow_requantize = True
+        if llama_cpp.llama_model_quantize(model.encode(), path.encode(), options):
+            raise SystemExit(f"llama.cpp could not write {path}")
+    return path
+
+
+def cpu():
+    for line in open("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def main():
+    parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parse.add_argument("--rounds", type=int, default=5)
+    parse.add_argument("--tokens", default="64,256,1024,2048")
+    parse.add_argument("--peers", default="")
+    parse.add_argument("--model", required=True)
+    parse.add_argument("--build", required=True)
+    a = parse.parse_args()
+    counts = [int(x) for x in a.tokens.split(",")]
+    folder = tempfile.mkdtemp(prefix="headscope-bench-")
+    chosen = [("floor", "floor", a.model, f"{a.build}/bench/floor"), ("headscope", "headscope", a.model, f"{a.build}/headscope")]
+    for name in ("transformers eager", "transformers sdpa", "TransformerLens"):
+        chosen.append((name, name, a.model))
+    for kind in ("file", "F16", "Q8_0"):
+        for flash in ("", " flash"):
+            chosen.append((f"llama.cpp {kind}{flash}", f"llama.cpp{flash}", kind))
+    wanted = [x for x in a.peers.split(",") if x]
+    peers = []
+    for name, kind, *arguments in chosen:
+        if wanted and name not in ("floor", "headscope") and not any(w in name for w in wanted):
+            continue
+        if kind.startswith("llama.cpp"):
+            arguments = [a.model if arguments[0] == "file" else requantised(a.model, arguments[0], folder)]
+        peers.append(Peer(name, kind, *arguments))
+    results = {}
+    for n in counts:
+        for turn in range(a.rounds + 1):  # the first round warms everybody up
+            for peer in peers:
+                if n > SLOW.get(peer.name, 1 << 30):
+                    continue
+                answer = peer.run(n)
+                if turn and answer:
+                    results.setdefault((peer.name, n), []).append(answer)
+                print(f"{n:6} tokens, round {turn}: {peer.name} {answer and round(answer['seconds'], 3)}", file=sys.stderr)
+    least = lambda name, n, key="seconds": min((r[key] for r in results.get((name, n), []) if r.get(key)), default=None)
+    spread = lambda name, n: max((r["seconds"] for r in results.get((name, n), [])), default=None)
+    show = lambda x, digits=3: "-" if x is None else f"{x:.{digits}f}"
+    print(f"{cpu()}, {len(os.sched_getaffinity(0))} cores; OpenBLAS kernel {results[('floor', counts[0])][0]['kernel']}; "
+          f"{a.rounds} rounds in turn; seconds, minimum (maximum)\n")
+    print("| tokens | " + " | ".join(str(n) for n in counts) + " | peak MB |\n|" + "---|" * (len(counts) + 2))
+    for peer in peers:
+        peak = max((least(peer.name, n, "peak_mb") or 0) for n in counts)
+        cells = [f"{show(least(peer.name, n))} ({show(spread(peer.name, n))})" for n in counts]
+        print(f"| {peer.name} | " + " | ".join(cells) + f" | {peak:.0f} |")
+    print("| headscope, first layer | " + " | ".join(show(least("headscope", n, "first_layer")) for n in counts) + " | |")
+    ratio = lambda n, other: show(other and least("headscope", n) / other, 2)
+    print("| headscope / floor | " + " | ".join(ratio(n, least("floor", n)) for n in counts) + " | |")
+    best = {n: min((least(p.name, n) for p in peers if p.name.startswith("llama.cpp") and least(p.name, n)), default=None)
+            for n in counts}
+    print("| headscope / best llama.cpp | " + " | ".join(ratio(n, best[n]) for n in counts) + " | |")
+    for peer in peers:
+        peer.close()
+
+
+if __name__ == "__main__":
+    main()

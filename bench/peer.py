@@ -1,0 +1,134 @@
+"""One program of the comparison as a process of its own: reads token counts from stdin, runs one forward pass over that
+many ids, answers with a line of JSON: {"seconds", "peak_mb"}, and "first_layer" where results arrive in pieces.
+
+usage: peer.py NAME MODEL.gguf [PATH of a helper program or file]     (started by compare.py)
+"""
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+LAYERS, HEADS, KV_HEADS, WIDTH, FFN, VOCABULARY, CONTEXT = 30, 9, 3, 576, 1536, 49152, 8192
+THREADS = len(os.sched_getaffinity(0))
+
+
+def ids_of(n, turn):
+    """The same ids for everyone; another text each turn, so that nothing can be remembered."""
+    return random.Random(1000 * n + turn).choices(range(100, 49000), k=n)
+
+
+def peak_mb(pid="self"):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+
+
+def transformers_peer(attention, model):
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=FFN, num_hidden_layers=LAYERS,
+                         num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, max_position_embeddings=CONTEXT,
+                         tie_word_embeddings=True, attn_implementation=attention)
+    net = LlamaForCausalLM(config).eval().model
+
+    def run(n, turn):
+        ids = torch.tensor([ids_of(n, turn)])
+        start = time.perf_counter()
+        with torch.inference_mode():
+            net(ids, output_attentions=attention == "eager", use_cache=False)
+        return {"seconds": time.perf_counter() - start}
+    return run
+
+
+def transformer_lens_peer(model):
+    import torch
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+    torch.set_num_threads(THREADS)
+    config = HookedTransformerConfig(n_layers=LAYERS, d_model=WIDTH, n_ctx=CONTEXT, d_head=64, n_heads=HEADS, d_mlp=FFN,
+                                     n_key_value_heads=KV_HEADS, d_vocab=VOCABULARY, act_fn="silu", gated_mlp=True,
+                                     normalization_type="RMS", positional_embedding_type="rotary", rotary_dim=64,
+                                     seed=0, final_rms=True)
+    net = HookedTransformer(config)
+
+    def run(n, turn):
+        ids = torch.tensor([ids_of(n, turn)])
+        start = time.perf_counter()
+        with torch.inference_mode():
+            net.run_with_cache(ids, names_filter=lambda name: name.endswith("pattern"), stop_at_layer=LAYERS)
+        return {"seconds": time.perf_counter() - start}
+    return run
+
+
+def llama_cpp_peer(flash, model):
+    from llama_cpp import Llama
+    llama = Llama(model_path=model, n_ctx=CONTEXT, n_batch=2048, n_ubatch=512, n_threads=THREADS, n_threads_batch=THREADS,
+                  flash_attn=flash, verbose=False)
+
+    def run(n, turn):
+        ids = ids_of(n, turn)
+        start = time.perf_counter()
+        llama.reset()
+        llama.eval(ids)
+        return {"seconds": time.perf_counter() - start}
+    return run
+
+
+def headscope_peer(model, program):
+    """The whole way, from POST to the line `done`, statistics, thumbnails and activations included."""
+    import http.client
+    server = subprocess.Popen([program, "serve", "--port", "0", "--model", model, "--cache", f"/tmp/bench-{os.getpid()}.db"],
+                              stdout=subprocess.PIPE, text=True)
+    address = server.stdout.readline().split()[-1]
+    port = int(address.rstrip("/").rsplit(":", 1)[1])
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/api/v1/models")
+    name = json.load(connection.getresponse())["items"][0]["id"]
+
+    def run(n, turn):
+        body = json.dumps({"model": name, "token_ids": ids_of(n, turn), "store": False})
+        start, first = time.perf_counter(), None
+        connection.request("POST", "/api/v1/analyses", body,
+                           {"Content-Type": "application/json", "Accept": "application/x-ndjson"})
+        answer, line = connection.getresponse(), b""
+        for line in answer:
+            if first is None and line.startswith(b'{"event":"layer"'):
+                first = time.perf_counter() - start
+            if line.startswith(b'{"event":"done"'):
+                end = time.perf_counter()
+        return {"seconds": end - start, "first_layer": first, "peak_mb": peak_mb(server.pid)}
+    run.close = server.terminate
+    return run
+
+
+def floor_peer(model, program):
+    process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(n, turn):
+        print(n, file=process.stdin, flush=True)
+        return json.loads(process.stdout.readline())
+    return run
+
+
+PEERS = {
+    "floor": floor_peer,
+    "headscope": headscope_peer,
+    "transformers eager": lambda model: transformers_peer("eager", model),
+    "transformers sdpa": lambda model: transformers_peer("sdpa", model),
+    "TransformerLens": transformer_lens_peer,
+    "llama.cpp": lambda model: llama_cpp_peer(False, model),
+    "llama.cpp flash": lambda model: llama_cpp_peer(True, model),
+}
+
+if __name__ == "__main__":
+    runner, turn = PEERS[sys.argv[1]](*sys.argv[2:]), 0
+    print("{}", flush=True)
+    for line in sys.stdin:
+        turn += 1
+        answer = runner(int(line), turn)
+        answer.setdefault("peak_mb", peak_mb())
+        print(json.dumps(answer), flush=True)
+    getattr(runner, "close", lambda: None)()
