@@ -21,8 +21,6 @@ bool problem_at(struct problem *problem, int status, const char *pointer, const 
 /* An engine's refusal: 422, 413, 503 or 500, by its status. */
 bool problem_engine(struct problem *problem, enum engine_status status, const char *error);
 bool problem_memory(struct problem *problem);
-/* The short title of a status: "Unprocessable Content". */
-const char *problem_title(int status);
 
 struct http_request;
 /* Answers with it. */
