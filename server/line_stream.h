@@ -25,13 +25,16 @@ void line_stream_release(struct line_stream *stream); /* NULL is fine */
 
 /* Appends a line; `line` has no '\n'. False when out of memory or after the end: nothing was appended. */
 bool line_stream_append(struct line_stream *stream, const char *line, size_t size);
-/* Queued -> running -> one of the three ends. An end is final: later changes are ignored. */
-void line_stream_set_state(struct line_stream *stream, enum line_state state);
+/* Queued -> running. Ignored after the end. */
+void line_stream_begin(struct line_stream *stream);
+/* The last line (NULL: none) and one of the three ends, at once. The first end is final: false after it, and when memory ran out
+ * for the line, which is then left out. */
+bool line_stream_end(struct line_stream *stream, enum line_state state, const char *line, size_t size);
 enum line_state line_stream_state(struct line_stream *stream);
 const char *line_state_name(enum line_state state); /* "queued", ... */
 
-/* Copies up to `size` bytes from *place on and moves it: how many; 0 when nothing came within wait_ms; -1 at the end of a
- * finished stream; -2 when it ended cancelled. */
+/* Copies up to `size` bytes from *place on and moves it: how many; 0 when nothing came within wait_ms; -1 at the end of an
+ * ended stream. */
 ssize_t line_stream_read(struct line_stream *stream, size_t *place, char *buffer, size_t size, int wait_ms);
 /* Waits for the end. False when it did not come within wait_ms. */
 bool line_stream_wait_end(struct line_stream *stream, int wait_ms);
