@@ -10,7 +10,6 @@
 #ifndef HEADSCOPE_SERVER_WORKER_H
 #define HEADSCOPE_SERVER_WORKER_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
