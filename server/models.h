@@ -67,7 +67,4 @@ bool models_lease_copy(const struct model_lease *lease, struct model_lease *copy
 bool models_lease_current(const struct model_lease *lease);
 void models_release(struct model_lease *lease); /* an empty lease is fine */
 
-/* The name's id without its suffix for collisions: what models_create does to a file name; for tests. False: out of memory. */
-char *models_id_of_name(const char *file_name);
-
 #endif

@@ -1,0 +1,111 @@
+#include "server/model_file.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+bool model_identity_of(const char *path, struct model_identity *identity) {
+    struct stat s;
+    if (stat(path, &s) != 0 || !S_ISREG(s.st_mode)) {
+        *identity = (struct model_identity){0};
+        return false;
+    }
+    *identity = (struct model_identity){
+        .size = (uint64_t)s.st_size,
+        .inode = (uint64_t)s.st_ino,
+        .device = (uint64_t)s.st_dev,
+        .modified_ns = (int64_t)s.st_mtim.tv_sec * 1000000000 + s.st_mtim.tv_nsec,
+    };
+    return true;
+}
+
+bool model_identity_equal(const struct model_identity *a, const struct model_identity *b) {
+    return a->size == b->size && a->inode == b->inode && a->device == b->device && a->modified_ns == b->modified_ns;
+}
+
+bool model_file_is_gguf(const char *path) {
+    size_t length = strlen(path);
+    return length > 5 && strcasecmp(path + length - 5, ".gguf") == 0;
+}
+
+static int model_file_compare(const void *a, const void *b) {
+    return strcmp(((const struct model_file *)a)->path, ((const struct model_file *)b)->path);
+}
+
+static bool model_files_add(struct model_file **files, size_t *count, const char *folder, const char *name) {
+    struct model_file file;
+    if (asprintf(&file.path, "%s/%s", folder, name) < 0) return false;
+    if (!model_identity_of(file.path, &file.identity)) {
+        free(file.path);
+        return true; /* a folder, or gone again */
+    }
+    struct model_file *grown = realloc(*files, (*count + 1) * sizeof *grown);
+    if (!grown) {
+        free(file.path);
+        return false;
+    }
+    *files = grown;
+    grown[(*count)++] = file;
+    return true;
+}
+
+bool model_files_of_folder(const char *folder, struct model_file **files, size_t *count) {
+    *files = NULL;
+    *count = 0;
+    DIR *open = opendir(folder);
+    if (!open) return true;
+    bool fine = true;
+    struct dirent *item;
+    while (fine && (item = readdir(open))) {
+        if (item->d_name[0] == '.' || !model_file_is_gguf(item->d_name)) continue;
+        fine = model_files_add(files, count, folder, item->d_name);
+    }
+    closedir(open);
+    if (!fine) {
+        for (size_t i = 0; i < *count; i++) free((*files)[i].path);
+        free(*files);
+        *files = NULL;
+        *count = 0;
+    } else if (*count > 1) {
+        qsort(*files, *count, sizeof **files, model_file_compare);
+    }
+    return fine;
+}
+
+/* "q4_1", "q4_k_m", "iq2_xxs", "f16", "bf16", "fp32", "tq1_0", "mxfp4": how precise, not what. */
+static bool model_is_quantisation(const char *mark) {
+    static const char *const plain[] = {"f16", "f32", "f64", "bf16", "fp16", "fp32", "mxfp4", "i8"};
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
+        if (strcmp(mark, plain[i]) == 0) return true;
+    if (*mark == 'i' || *mark == 't') mark++;
+    if (*mark++ != 'q' || !isdigit((unsigned char)*mark)) return false;
+    while (isdigit((unsigned char)*mark)) mark++;
+    while (*mark == '_') { /* "_1", "_k", "_m", "_xxs", "_nl" */
+        size_t length = strspn(mark + 1, "0123456789klmnsx");
+        if (length == 0 || length > 3) return false;
+        mark += 1 + length;
+    }
+    return *mark == '\0';
+}
+
+char *model_file_id(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *id = strdup(slash ? slash + 1 : path);
+    if (!id) return NULL;
+    if (model_file_is_gguf(id)) id[strlen(id) - 5] = '\0';
+    for (char *c = id; *c; c++) {
+        if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
+        else if (!((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || strchr("._-", *c))) *c = '-';
+    }
+    for (char *c = id; *c; c++) {
+        if (c > id && strchr(".-_", *c) && model_is_quantisation(c + 1)) {
+            *c = '\0';
+            break;
+        }
+    }
+    return id;
+}
