@@ -1,0 +1,53 @@
+#include "server/analysis_id.h"
+
+#include <nettle/sha2.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Numbers enter as 8 bytes, little-endian, and everything of variable length after its length, so that no two different
+ * inputs give the same bytes. */
+static void hash_number(struct sha256_ctx *hash, uint64_t number) {
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(number >> (8 * i));
+    sha256_update(hash, sizeof bytes, bytes);
+}
+
+static void hash_bytes(struct sha256_ctx *hash, const void *bytes, size_t size) {
+    hash_number(hash, size);
+    sha256_update(hash, size, bytes);
+}
+
+static void hash_text(struct sha256_ctx *hash, const char *text) {
+    hash_bytes(hash, text, strlen(text));
+}
+
+void analysis_id_make(const struct prepared *prepared, const struct analysis_request *request, char id[65]) {
+    struct sha256_ctx hash;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&hash);
+    hash_text(&hash, "headscope analysis");
+    hash_number(&hash, ENGINE_NUMERICS_VERSION);
+    hash_text(&hash, prepared->model.digest);
+    hash_text(&hash, model_tokenizer_digest(prepared->model.model));
+    hash_number(&hash, request->text != NULL);
+    if (request->text) {
+        hash_bytes(&hash, request->text, request->text_size);
+        hash_number(&hash, request->parse_special);
+        hash_number(&hash, request->add_special);
+    }
+    hash_number(&hash, prepared->n);
+    for (size_t i = 0; i < prepared->n; i++) hash_number(&hash, (uint64_t)prepared->ids[i]);
+    hash_number(&hash, request->exclude);
+    hash_number(&hash, prepared->excluded_count);
+    for (size_t i = 0; i < prepared->excluded_count; i++) hash_number(&hash, prepared->excluded[i]);
+    sha256_digest(&hash, sizeof digest, digest);
+    for (size_t i = 0; i < sizeof digest; i++) {
+        *id++ = "0123456789abcdef"[digest[i] >> 4];
+        *id++ = "0123456789abcdef"[digest[i] & 15];
+    }
+    *id = '\0';
+}
+
+bool analysis_id_is(const char *id) {
+    return strlen(id) == 64 && strspn(id, "0123456789abcdef") == 64;
+}

@@ -1,0 +1,203 @@
+#include "server/json_lines.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/json_problem.h"
+
+#ifndef HEADSCOPE_VERSION
+#error "the build defines HEADSCOPE_VERSION"
+#endif
+
+/* ---- parts ------------------------------------------------------------------------------------------------------- */
+
+static void json_key(struct json_text *out, const char *key) {
+    json_put(out, ",\"");
+    json_put(out, key);
+    json_put(out, "\":");
+}
+
+static void json_text_field(struct json_text *out, const char *key, const char *text) {
+    json_key(out, key);
+    json_put_string(out, text);
+}
+
+static void json_integer_field(struct json_text *out, const char *key, int64_t value) {
+    json_key(out, key);
+    json_put_integer(out, value);
+}
+
+void json_model(struct json_text *out, const char *id, const char *digest, const struct model_info *info) {
+    json_put(out, "{\"id\":");
+    json_put_string(out, id);
+    json_key(out, "name");
+    json_put_text(out, info->name, strlen(info->name));
+    json_text_field(out, "architecture", info->architecture);
+    json_text_field(out, "digest", digest);
+    json_integer_field(out, "layers", info->layers);
+    json_integer_field(out, "heads", info->heads);
+    json_integer_field(out, "kv_heads", info->kv_heads);
+    json_integer_field(out, "head_dim", info->head_dim);
+    json_integer_field(out, "d_model", info->d_model);
+    json_integer_field(out, "context", info->context);
+    json_integer_field(out, "vocabulary", info->vocabulary);
+    json_key(out, "causal");
+    json_put_bool(out, info->causal);
+    json_text_field(out, "format", info->format);
+    json_text_field(out, "dtype", info->dtype);
+    json_key(out, "bytes");
+    json_put_unsigned(out, info->bytes);
+    json_text_field(out, "licence", info->licence);
+    json_text_field(out, "tokenizer", info->tokenizer);
+    json_put(out, "}");
+}
+
+void json_engine(struct json_text *out) {
+    json_put(out, "{\"name\":\"headscope\",\"version\":\"" HEADSCOPE_VERSION "\",\"numerics\":");
+    json_put_integer(out, ENGINE_NUMERICS_VERSION);
+    json_put(out, ",\"precision\":\"float32\"}");
+}
+
+/* A token's text is its own stretch of the text; a token that is not in the text, or has none, shows what it stands for. */
+static void json_token_text(struct json_text *out, const struct model *model, const struct token *token, const char *text) {
+    size_t size = token->end - token->start;
+    const char *bytes = text && size > 0 ? text + token->start : model_token_bytes(model, token->id, &size, NULL);
+    if (!bytes) {
+        json_put(out, "null");
+    } else if (!json_put_text(out, bytes, size)) {
+        json_key(out, "bytes");
+        json_put_hex(out, bytes, size);
+    }
+}
+
+void json_tokens(struct json_text *out, const struct model *model, const struct token *tokens, size_t n, const char *text) {
+    json_put(out, "[");
+    for (size_t i = 0; i < n; i++) {
+        json_put(out, i ? ",{\"id\":" : "{\"id\":");
+        json_put_integer(out, tokens[i].id);
+        json_key(out, "text");
+        json_token_text(out, model, &tokens[i], text);
+        json_integer_field(out, "start", tokens[i].start);
+        json_integer_field(out, "end", tokens[i].end);
+        json_key(out, "special");
+        json_put_bool(out, tokens[i].special);
+        json_integer_field(out, "sequence", 0);
+        json_put(out, "}");
+    }
+    json_put(out, "]");
+}
+
+static void json_positions(struct json_text *out, const uint32_t *positions, size_t count) {
+    json_put(out, "[");
+    for (size_t i = 0; i < count; i++) {
+        if (i) json_put(out, ",");
+        json_put_unsigned(out, positions[i]);
+    }
+    json_put(out, "]");
+}
+
+static void json_options(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
+    json_put(out, "{\"exclude_keys\":");
+    if (request->exclude == EXCLUDE_LIST) json_positions(out, request->positions, request->position_count);
+    else json_put_string(out, request->exclude == EXCLUDE_AUTO ? "auto" : "none");
+    json_key(out, "excluded");
+    json_positions(out, prepared->excluded, prepared->excluded_count);
+    json_key(out, "parse_special");
+    json_put_bool(out, request->parse_special);
+    json_key(out, "add_special");
+    json_put_bool(out, request->add_special);
+    json_put(out, "}");
+}
+
+/* ---- lines ------------------------------------------------------------------------------------------------------- */
+
+void json_line_start(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request,
+                     const struct analysis_estimate *estimate) {
+    json_put(out, "{\"event\":\"start\"");
+    json_text_field(out, "id", prepared->id);
+    json_key(out, "model");
+    json_model(out, prepared->model.id, prepared->model.digest, model_describe(prepared->model.model));
+    json_key(out, "engine");
+    json_engine(out);
+    json_key(out, "options");
+    json_options(out, prepared, request);
+    json_key(out, "text");
+    if (request->text) json_put_text(out, request->text, request->text_size);
+    else json_put(out, "null");
+    json_integer_field(out, "n_tokens", (int64_t)prepared->n);
+    json_put(out, ",\"estimate\":{\"seconds\":");
+    json_put_real(out, estimate->seconds);
+    json_key(out, "bytes");
+    json_put_unsigned(out, estimate->bytes);
+    json_put(out, "}}");
+}
+
+void json_line_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
+    json_put(out, "{\"event\":\"tokens\",\"tokens\":");
+    json_tokens(out, prepared->model.model, prepared->tokens, prepared->n, request->text);
+    json_put(out, "}");
+}
+
+static void json_statistics(struct json_text *out, const struct head_statistics *statistics, bool causal) {
+    bool first = true;
+    json_put(out, "{");
+    for (int i = 0; i < STAT_COUNT; i++) {
+        const struct statistic_field *field = &statistic_fields[i];
+        double value = statistics->value[i];
+        if (causal && field->encoder_only) continue;
+        json_put(out, first ? "\"" : ",\"");
+        json_put(out, field->name);
+        json_put(out, "\":");
+        if (field->integer && isfinite(value)) json_put_integer(out, (int64_t)value);
+        else json_put_real(out, value);
+        first = false;
+    }
+    json_put(out, "}");
+}
+
+void json_line_layer(struct json_text *out, const struct layer_result *result, bool causal) {
+    size_t cells = (size_t)result->heads * (size_t)result->rows * (size_t)result->cols;
+    json_put(out, "{\"event\":\"layer\"");
+    json_integer_field(out, "layer", result->layer);
+    json_put(out, ",\"heads\":[");
+    for (int head = 0; head < result->heads; head++) {
+        json_put(out, head ? ",{\"head\":" : "{\"head\":");
+        json_put_integer(out, head);
+        json_key(out, "stats");
+        json_statistics(out, &result->statistics[head], causal);
+        json_put(out, "}");
+    }
+    json_put(out, "],\"thumbs\":{\"rows\":");
+    json_put_integer(out, result->rows);
+    json_integer_field(out, "cols", result->cols);
+    json_text_field(out, "scale", "sqrt");
+    json_key(out, "max");
+    json_put_base64(out, result->max, cells);
+    json_key(out, "mean");
+    json_put_base64(out, result->mean, cells);
+    json_key(out, "excluded");
+    json_put_base64(out, result->excluded, (size_t)result->heads * (size_t)result->rows);
+    json_put(out, "}}");
+}
+
+void json_line_done(struct json_text *out, const char *id, const uint32_t *sinks, size_t sink_count) {
+    json_put(out, "{\"event\":\"done\"");
+    json_text_field(out, "id", id);
+    json_key(out, "sinks");
+    json_positions(out, sinks, sink_count);
+    json_put(out, "}");
+}
+
+void json_line_error(struct json_text *out, const struct problem *problem) {
+    size_t size = 0;
+    char *document = json_problem(problem->status, problem->detail, problem->pointer[0] ? problem->pointer : NULL, &size);
+    if (!document) {
+        out->failed = true;
+        return;
+    }
+    json_put(out, "{\"event\":\"error\",\"problem\":");
+    json_put_bytes(out, document, size);
+    json_put(out, "}");
+    free(document);
+}

@@ -1,0 +1,25 @@
+/*
+ * json_lines.h: the lines of an analysis, as they are streamed and stored: start, tokens, a layer each, done or error.
+ * Each function appends one line, without its '\n'. json_document.c and json_stored.c read them back: the names and the order of
+ * the fields are known there.
+ */
+#ifndef HEADSCOPE_SERVER_JSON_LINES_H
+#define HEADSCOPE_SERVER_JSON_LINES_H
+
+#include "server/json_write.h"
+#include "server/prepare.h"
+
+/* {"id","name","architecture",...}: also an item of GET /models. */
+void json_model(struct json_text *out, const char *id, const char *digest, const struct model_info *info);
+void json_engine(struct json_text *out);
+/* [{"id","text","start","end","special","sequence"}...]: also the answer of /tokenize. `text` NULL: ids were given. */
+void json_tokens(struct json_text *out, const struct model *model, const struct token *tokens, size_t n, const char *text);
+
+void json_line_start(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request,
+                     const struct analysis_estimate *estimate);
+void json_line_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request);
+void json_line_layer(struct json_text *out, const struct layer_result *result, bool causal);
+void json_line_done(struct json_text *out, const char *id, const uint32_t *sinks, size_t sink_count);
+void json_line_error(struct json_text *out, const struct problem *problem);
+
+#endif

@@ -1,0 +1,163 @@
+#include "server/json_stored.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/json_document.h"
+
+static bool stored_damaged(struct problem *problem) {
+    return problem_set(problem, 500, "what the database holds for this analysis cannot be read; delete it and ask for it again");
+}
+
+/* ---- what it was run on ------------------------------------------------------------------------------------------ */
+
+static bool read_list(const json_t *array, const char *key, uint32_t **list, size_t *count) {
+    size_t n = json_array_size(array);
+    *list = malloc((n + 1) * sizeof **list);
+    if (!*list) return false;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *item = json_array_get(array, i);
+        (*list)[i] = (uint32_t)json_integer_value(key ? json_object_get(item, key) : item);
+    }
+    *count = n;
+    return true;
+}
+
+static bool read_start(const json_t *start, struct stored_analysis *stored, struct problem *problem) {
+    const json_t *model = json_object_get(start, "model");
+    const char *digest = json_string_value(json_object_get(model, "digest"));
+    const json_t *excluded = json_object_get(json_object_get(start, "options"), "excluded");
+    if (!digest || strlen(digest) != 64 || !json_is_array(excluded)) return stored_damaged(problem);
+    memcpy(stored->digest, digest, 65);
+    stored->layers = (int)json_integer_value(json_object_get(model, "layers"));
+    stored->heads = (int)json_integer_value(json_object_get(model, "heads"));
+    return read_list(excluded, NULL, &stored->excluded, &stored->excluded_count) || problem_memory(problem);
+}
+
+static bool read_tokens(const json_t *line, struct stored_analysis *stored, struct problem *problem) {
+    const json_t *tokens = json_object_get(line, "tokens");
+    uint32_t *ids;
+    if (!json_is_array(tokens)) return stored_damaged(problem);
+    if (!read_list(tokens, "id", &ids, &stored->n)) return problem_memory(problem);
+    stored->ids = (int32_t *)ids;
+    return true;
+}
+
+bool json_stored_read(const char *lines, size_t size, struct stored_analysis *stored, struct problem *problem) {
+    const char *line;
+    size_t at = 0, length;
+    bool (*const readers[])(const json_t *, struct stored_analysis *, struct problem *) = {read_start, read_tokens};
+    *stored = (struct stored_analysis){0};
+    for (size_t i = 0; i < 2; i++) {
+        json_t *root = NULL;
+        if (json_next_line(lines, size, &at, &line, &length)) root = json_loadb(line, length, JSON_ALLOW_NUL, NULL);
+        bool fine = root ? readers[i](root, stored, problem) : stored_damaged(problem);
+        json_decref(root);
+        if (!fine) {
+            json_stored_clear(stored);
+            return false;
+        }
+    }
+    return true;
+}
+
+void json_stored_clear(struct stored_analysis *stored) {
+    free(stored->ids);
+    free(stored->excluded);
+    *stored = (struct stored_analysis){0};
+}
+
+/* ---- heads ------------------------------------------------------------------------------------------------------- */
+
+struct head_writer {
+    struct json_text *out;
+    void (*row)(struct json_text *out, json_int_t layer, json_int_t head, json_t *stats, bool first);
+};
+
+/* A layer line without its thumbnails, parsed. */
+static json_t *parse_layer(const char *line, size_t length) {
+    size_t head = json_layer_head(line, length);
+    char *part = head ? malloc(head + 1) : NULL;
+    if (!part) return NULL;
+    memcpy(part, line, head);
+    part[head] = '}';
+    json_t *root = json_loadb(part, head + 1, 0, NULL);
+    free(part);
+    return root;
+}
+
+static bool each_head(const char *lines, size_t size, const struct head_writer *writer, struct problem *problem) {
+    const char *line;
+    size_t at = 0, length;
+    bool first = true;
+    while (json_next_line(lines, size, &at, &line, &length)) {
+        if (!json_line_is(line, length, "layer")) continue;
+        json_t *root = parse_layer(line, length);
+        if (!root) return stored_damaged(problem);
+        size_t index;
+        json_t *head;
+        json_array_foreach(json_object_get(root, "heads"), index, head) {
+            writer->row(writer->out, json_integer_value(json_object_get(root, "layer")),
+                        json_integer_value(json_object_get(head, "head")), json_object_get(head, "stats"), first);
+            first = false;
+        }
+        json_decref(root);
+    }
+    return !writer->out->failed || problem_memory(problem);
+}
+
+static void write_number(struct json_text *out, const json_t *value) {
+    if (json_is_integer(value)) json_put_integer(out, json_integer_value(value));
+    else if (json_is_real(value)) json_put_real(out, json_real_value(value));
+    else json_put(out, "null");
+}
+
+static void csv_row(struct json_text *out, json_int_t layer, json_int_t head, json_t *stats, bool first) {
+    const char *key;
+    json_t *value;
+    if (first) {
+        json_put(out, "layer,head");
+        json_object_foreach(stats, key, value) {
+            json_put(out, ",");
+            json_put(out, key);
+        }
+        json_put(out, "\r\n");
+    }
+    json_put_integer(out, layer);
+    json_put(out, ",");
+    json_put_integer(out, head);
+    json_object_foreach(stats, key, value) {
+        json_put(out, ",");
+        if (json_is_number(value)) write_number(out, value);
+    }
+    json_put(out, "\r\n");
+}
+
+static void json_row(struct json_text *out, json_int_t layer, json_int_t head, json_t *stats, bool first) {
+    const char *key;
+    json_t *value;
+    json_put(out, first ? "{\"layer\":" : ",{\"layer\":");
+    json_put_integer(out, layer);
+    json_put(out, ",\"head\":");
+    json_put_integer(out, head);
+    json_object_foreach(stats, key, value) {
+        json_put(out, ",\"");
+        json_put(out, key);
+        json_put(out, "\":");
+        write_number(out, value);
+    }
+    json_put(out, "}");
+}
+
+bool json_stored_heads_csv(const char *lines, size_t size, struct json_text *out, struct problem *problem) {
+    return each_head(lines, size, &(struct head_writer){out, csv_row}, problem);
+}
+
+bool json_stored_heads_json(const char *lines, size_t size, struct json_text *out, struct problem *problem) {
+    json_put(out, "{\"items\":[");
+    bool fine = each_head(lines, size, &(struct head_writer){out, json_row}, problem);
+    json_put(out, "]}");
+    return fine && (!out->failed || problem_memory(problem));
+}

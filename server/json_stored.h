@@ -1,0 +1,32 @@
+/*
+ * json_stored.h: reading an analysis' lines back: what it was run on, and the statistics of its heads.
+ */
+#ifndef HEADSCOPE_SERVER_JSON_STORED_H
+#define HEADSCOPE_SERVER_JSON_STORED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/json_write.h"
+#include "server/problem.h"
+
+struct stored_analysis {
+    char digest[65]; /* of the model */
+    int layers, heads;
+    int32_t *ids;
+    size_t n;
+    uint32_t *excluded;
+    size_t excluded_count;
+};
+
+/* From the start and tokens lines. False with a problem (500: damaged; 503: memory). The caller clears it. */
+bool json_stored_read(const char *lines, size_t size, struct stored_analysis *stored, struct problem *problem);
+void json_stored_clear(struct stored_analysis *stored);
+
+/* One row a head: layer, head and every statistic. CSV by RFC 4180, an empty field where the number does not apply. */
+bool json_stored_heads_csv(const char *lines, size_t size, struct json_text *out, struct problem *problem);
+/* {"items":[{"layer","head","entropy",...}...]} */
+bool json_stored_heads_json(const char *lines, size_t size, struct json_text *out, struct problem *problem);
+
+#endif

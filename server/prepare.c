@@ -1,0 +1,99 @@
+#include "server/prepare.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/analysis_id.h"
+
+static bool prepare_text(const struct analysis_request *request, struct prepared *prepared, struct problem *problem) {
+    const struct model *model = prepared->model.model;
+    const struct model_info *info = model_describe(model);
+    char error[256] = "";
+    if (request->text_pair)
+        return problem_at(problem, 422, "/text_pair", "model '%s' reads one text, not a pair; leave text_pair out", prepared->model.id);
+    if (!info->tokenizer[0])
+        return problem_at(problem, 422, "/text", "model '%s' has no tokenizer; give token_ids instead of a text", prepared->model.id);
+    struct tokenize_options options = {.parse_special = request->parse_special, .add_special = request->add_special};
+    enum engine_status status = model_tokenize(model, request->text, request->text_size, &options, &prepared->tokens,
+                                               &prepared->n, error, sizeof error);
+    return status == ENGINE_OK || problem_engine(problem, status, error);
+}
+
+static bool prepare_ids(const struct analysis_request *request, struct prepared *prepared, struct problem *problem) {
+    const struct model *model = prepared->model.model;
+    const struct model_info *info = model_describe(model);
+    prepared->tokens = calloc(request->token_id_count + 1, sizeof *prepared->tokens);
+    if (!prepared->tokens) return problem_memory(problem);
+    prepared->n = request->token_id_count;
+    for (size_t i = 0; i < prepared->n; i++) {
+        int32_t id = request->token_ids[i];
+        char pointer[48];
+        if (id >= info->vocabulary) {
+            snprintf(pointer, sizeof pointer, "/token_ids/%zu", i);
+            return problem_at(problem, 422, pointer, "token id %d is not in the model's vocabulary of %d", id, info->vocabulary);
+        }
+        prepared->tokens[i].id = id;
+        size_t size;
+        bool special = false;
+        if (model_token_bytes(model, id, &size, &special)) prepared->tokens[i].special = special;
+    }
+    return true;
+}
+
+bool prepare_tokens(struct models *models, const struct analysis_request *request, struct prepared *prepared,
+                    struct problem *problem) {
+    *prepared = (struct prepared){0};
+    if (!models_acquire(models, request->model, &prepared->model, problem)) return false;
+    bool fine = request->text ? prepare_text(request, prepared, problem) : prepare_ids(request, prepared, problem);
+    if (!fine) prepare_clear(prepared);
+    return fine;
+}
+
+static bool prepare_excluded(const struct analysis_request *request, struct prepared *prepared, struct problem *problem) {
+    size_t n = prepared->n;
+    prepared->excluded = malloc((n + 1) * sizeof *prepared->excluded);
+    if (!prepared->excluded) return problem_memory(problem);
+    if (request->exclude == EXCLUDE_AUTO) {
+        prepared->excluded_count = analysis_default_exclusions(prepared->model.model, prepared->ids, n, prepared->excluded);
+    } else if (request->exclude == EXCLUDE_LIST) {
+        size_t count = request->position_count;
+        if (count > 0 && request->positions[count - 1] >= n)
+            return problem_at(problem, 422, "/exclude_keys", "position %u is outside the text, which has %zu tokens (0 to %zu)",
+                              request->positions[count - 1], n, n - 1);
+        if (count) memcpy(prepared->excluded, request->positions, count * sizeof *prepared->excluded);
+        prepared->excluded_count = count;
+    }
+    return true;
+}
+
+static bool prepare_rest(const struct analysis_request *request, struct prepared *prepared, struct problem *problem) {
+    int context = model_describe(prepared->model.model)->context;
+    const char *pointer = request->text ? "/text" : "/token_ids";
+    if (prepared->n == 0) return problem_at(problem, 422, pointer, "the text gives no token; write something");
+    if (prepared->n > (size_t)context)
+        return problem_at(problem, 422, pointer, "the text has %zu tokens, and model '%s' reads %d at most; shorten it", prepared->n,
+                          prepared->model.id, context);
+    prepared->ids = malloc(prepared->n * sizeof *prepared->ids);
+    if (!prepared->ids) return problem_memory(problem);
+    for (size_t i = 0; i < prepared->n; i++) prepared->ids[i] = prepared->tokens[i].id;
+    if (!prepare_excluded(request, prepared, problem)) return false;
+    analysis_id_make(prepared, request, prepared->id);
+    return true;
+}
+
+bool prepare_analysis(struct models *models, const struct analysis_request *request, struct prepared *prepared,
+                      struct problem *problem) {
+    if (!prepare_tokens(models, request, prepared, problem)) return false;
+    if (prepare_rest(request, prepared, problem)) return true;
+    prepare_clear(prepared);
+    return false;
+}
+
+void prepare_clear(struct prepared *prepared) {
+    models_release(&prepared->model);
+    free(prepared->tokens);
+    free(prepared->ids);
+    free(prepared->excluded);
+    *prepared = (struct prepared){0};
+}

@@ -1,0 +1,31 @@
+/*
+ * prepare.h: a request made ready to run: its model opened, its tokens found, everything in range, its id known.
+ * Runs on the thread that asks.
+ */
+#ifndef HEADSCOPE_SERVER_PREPARE_H
+#define HEADSCOPE_SERVER_PREPARE_H
+
+#include "server/json_request.h"
+#include "server/models.h"
+#include "server/problem.h"
+
+struct prepared {
+    struct model_lease model;
+    struct token *tokens; /* [n] */
+    int32_t *ids;         /* [n] */
+    size_t n;
+    uint32_t *excluded;   /* ascending: what exclude_keys means on this text */
+    size_t excluded_count;
+    char id[65];
+};
+
+/* On success the caller clears it; fields may be taken out (set to NULL) before. A request without a model (NULL) means the
+ * default one. */
+bool prepare_analysis(struct models *models, const struct analysis_request *request, struct prepared *prepared,
+                      struct problem *problem);
+/* Model and tokens only; an empty text is fine. */
+bool prepare_tokens(struct models *models, const struct analysis_request *request, struct prepared *prepared,
+                    struct problem *problem);
+void prepare_clear(struct prepared *prepared);
+
+#endif
