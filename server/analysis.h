@@ -7,7 +7,7 @@
  *           for ever.
  * Results   A finished result goes to the database, byte for byte. If that fails, or it was not to be stored, it stays in memory
  *           among the latest few. Activations stay in a cache of their own, bounded in bytes.
- * Threads   All calls from any thread. Those that wait ask `patience` a few times a second.
+ * Threads   All calls from any thread. Those that wait do so as long as `patience` lasts.
  */
 #ifndef HEADSCOPE_SERVER_ANALYSIS_H
 #define HEADSCOPE_SERVER_ANALYSIS_H
@@ -16,11 +16,13 @@
 #include "server/json_request.h"
 #include "server/line_stream.h"
 #include "server/models.h"
+#include "server/patience.h"
 #include "server/problem.h"
 #include "server/worker.h"
 
 struct analyses;
 struct analysis;
+struct cache_entry;
 
 struct analyses_options {
     struct models *models;
@@ -35,12 +37,6 @@ struct analyses *analyses_create(const struct analyses_options *options);
 void analyses_stop(struct analyses *analyses);
 /* After http_stop and worker_destroy. NULL is fine. */
 void analyses_destroy(struct analyses *analyses);
-
-/* Who is waiting: asked a few times a second; true: give up. NULL: waits without end. */
-struct patience {
-    bool (*over)(void *context, struct problem *problem);
-    void *context;
-};
 
 /* A request's analysis: stored, joined or new. On success *analysis is the caller's, and *hit says that nothing will run. */
 bool analyses_request(struct analyses *analyses, const struct analysis_request *request, const char *client,
@@ -66,6 +62,8 @@ bool analysis_wait(struct analysis *analysis, const struct patience *patience, s
 /* The activations of an analysis, running the model again where they are gone. The caller releases the lease. */
 bool analyses_activations(struct analyses *analyses, const char *id, const char *client, const struct patience *patience,
                           struct activation_lease *lease, struct problem *problem);
+
+void analyses_release_activations(struct analyses *analyses, struct activation_lease *lease); /* an empty one is fine */
 
 /* What stays in memory only, newest first, for lists when there is no database. *items: array, each entry cleared with
  * cache_entry_clear, then free(). */
