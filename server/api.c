@@ -1,0 +1,117 @@
+#include "server/api.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QUERY_NAMES_MAX 16
+
+bool api_query_known(const struct http_request *request, const char *const *allowed, struct problem *problem) {
+    const char *names[QUERY_NAMES_MAX];
+    size_t count = http_query_names(request, names, QUERY_NAMES_MAX);
+    if (count > QUERY_NAMES_MAX) return problem_set(problem, 400, "the address has too many query parameters");
+    for (size_t i = 0; i < count; i++) {
+        const char *const *at = allowed;
+        while (*at && strcmp(*at, names[i]) != 0) at++;
+        if (*at) continue;
+        char known[128] = "";
+        for (at = allowed; *at; at++) {
+            size_t length = strlen(known);
+            snprintf(known + length, sizeof known - length, "%s%s", length ? ", " : "", *at);
+        }
+        if (!known[0]) return problem_set(problem, 400, "this address takes no query parameter; '%.60s' is one", names[i]);
+        return problem_set(problem, 400, "this address takes no query parameter '%.60s'; it takes %s", names[i], known);
+    }
+    return true;
+}
+
+bool api_number(const char *text, size_t *number) {
+    size_t value = 0;
+    if (!*text) return false;
+    for (; *text; text++) {
+        size_t digit = (size_t)(*text - '0');
+        if (*text < '0' || *text > '9' || value > (SIZE_MAX - digit) / 10) return false;
+        value = value * 10 + digit;
+    }
+    *number = value;
+    return true;
+}
+
+bool api_index(const char *text, size_t end, const char *what, size_t *index, struct problem *problem) {
+    if (api_number(text, index) && *index < end) return true;
+    return problem_set(problem, 404, "%s '%.24s' is not there; the model has %zu of them, from 0", what, text, end);
+}
+
+/* One end of a cut: nothing is the default; more than a size_t holds is as good as n. */
+static bool cut_end(const char *text, size_t length, size_t otherwise, size_t n, size_t *end) {
+    char digits[24];
+    if (length == 0) {
+        *end = otherwise;
+        return true;
+    }
+    if (strspn(text, "0123456789") < length) return false;
+    while (length > 1 && *text == '0') text++, length--;
+    snprintf(digits, sizeof digits, "%.*s", (int)(length < 20 ? length : 20), text);
+    if (length > 18 || !api_number(digits, end) || *end > n) *end = n;
+    return true;
+}
+
+bool api_cut(const char *text, const char *name, size_t n, size_t *begin, size_t *end, struct problem *problem) {
+    *begin = 0;
+    *end = n;
+    if (!text) return true;
+    const char *colon = strchr(text, ':');
+    if (!colon || !cut_end(text, (size_t)(colon - text), 0, n, begin) || !cut_end(colon + 1, strlen(colon + 1), n, n, end))
+        return problem_set(problem, 400, "%s must be first:end, two numbers from 0 (either may be left out), such as %s=0:%zu, not "
+                           "'%.40s'", name, name, n, text);
+    if (*begin < *end) return true;
+    return problem_set(problem, 422, "the cut %s=%.40s holds nothing of the %zu tokens; its end must be behind its beginning", name, text,
+                       n);
+}
+
+bool api_immutable(struct http_request *request, const char *id, const char *format, ...) {
+    char etag[256];
+    int length = snprintf(etag, sizeof etag, "\"%.64s", id);
+    va_list arguments;
+    va_start(arguments, format);
+    length += vsnprintf(etag + length, sizeof etag - (size_t)length - 1, format, arguments);
+    va_end(arguments);
+    if ((size_t)length >= sizeof etag - 1) return false; /* an address that long has no tag */
+    strcat(etag, "\"");
+    return http_immutable(request, etag);
+}
+
+void api_reply(struct http_request *request, int status, const char *type, struct json_text *text) {
+    size_t size = 0;
+    char *bytes = json_take(text, &size);
+    struct problem problem;
+    if (bytes) {
+        http_reply(request, status, type, bytes, size);
+    } else {
+        problem_memory(&problem);
+        problem_reply(request, &problem);
+    }
+}
+
+bool api_head(struct app *app, struct http_request *request, struct activation_lease *lease, size_t *layer, size_t *head) {
+    struct problem problem;
+    struct patience patience = patience_of_request(request);
+    const char *id = http_capture(request, 0);
+    size_t number;
+    *lease = (struct activation_lease){0};
+    bool fine = true;
+    /* What is no number at all needs no model to be refused. */
+    if (!api_number(http_capture(request, 1), &number)) fine = problem_set(&problem, 404, "a layer is a number from 0");
+    if (fine && head && !api_number(http_capture(request, 2), &number)) fine = problem_set(&problem, 404, "a head is a number from 0");
+    fine = fine && analyses_activations(app->analyses, id, http_client(request), &patience, lease, &problem);
+    if (fine) {
+        const struct model_info *info = model_describe(activations_model(lease->activations));
+        fine = api_index(http_capture(request, 1), (size_t)info->layers, "layer", layer, &problem) &&
+               (!head || api_index(http_capture(request, 2), (size_t)info->heads, "head", head, &problem));
+        if (!fine) analyses_release_activations(app->analyses, lease);
+    }
+    if (!fine) problem_reply(request, &problem);
+    return fine;
+}

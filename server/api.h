@@ -1,0 +1,44 @@
+/*
+ * api.h: what the handlers of /api/v1 share: reading addresses strictly, and answering.
+ */
+#ifndef HEADSCOPE_SERVER_API_H
+#define HEADSCOPE_SERVER_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "server/analysis.h"
+#include "server/app.h"
+#include "server/http.h"
+#include "server/json_write.h"
+#include "server/problem.h"
+
+#define TYPE_JSON "application/json"
+#define TYPE_NDJSON "application/x-ndjson"
+#define TYPE_CSV "text/csv; charset=utf-8"
+#define TYPE_BYTES "application/octet-stream"
+#define TYPE_PNG "image/png"
+
+/* Refuses query parameters that are not in `allowed` (ends with NULL), by name. */
+bool api_query_known(const struct http_request *request, const char *const *allowed, struct problem *problem);
+
+/* A decimal number without sign, blanks or anything behind it; false also beyond SIZE_MAX. */
+bool api_number(const char *text, size_t *number);
+/* Index below `end` in the address, else 404: "layer 30 is not there; ...". */
+bool api_index(const char *text, size_t end, const char *what, size_t *index, struct problem *problem);
+
+/* A half-open cut of [0, n) as Python means it: "a:b", "a:", ":b", ":"; NULL is all. Clipped to n; negative or malformed is
+ * 400, an empty cut 422. */
+bool api_cut(const char *text, const char *name, size_t n, size_t *begin, size_t *end, struct problem *problem);
+
+/* ETag for what never changes: an id and what of it. True when 304 was sent. */
+bool api_immutable(struct http_request *request, const char *id, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Answers with the text and empties it; a problem when memory ran out. */
+void api_reply(struct http_request *request, int status, const char *type, struct json_text *text);
+
+/* Captures 0 (analysis), 1 (layer) and 2 (head; skipped when `head` is NULL) of the address, and the activations they are read
+ * from. On false the answer has been given. The caller releases the lease. */
+bool api_head(struct app *app, struct http_request *request, struct activation_lease *lease, size_t *layer, size_t *head);
+
+#endif
