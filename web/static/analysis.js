@@ -1,0 +1,119 @@
+// One analysis as it arrives: the lines of a stream in, tokens, statistics and thumbnails of every head out. It grows by
+// apply() alone and knows neither the page nor the network.
+
+import { pieces } from './tokens.js';
+
+function decode(base64) {
+  const binary = atob(base64);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+export class Analysis {
+  constructor() {
+    this.id = null;
+    this.model = null;
+    this.text = null;
+    this.n = 0;
+    this.estimate = null;
+    this.tokens = [];
+    this.pieces = [];
+    this.excluded = [];
+    this.stats = []; // [layer][head] -> { statistic: value }
+    this.thumbs = []; // [layer] -> { rows, cols, max, mean, excluded }
+    this.sinks = [];
+    this.done = false;
+    this.seconds = null;
+    this.cached = false;
+  }
+
+  get layers() { return this.model?.layers ?? 0; }
+  get heads() { return this.model?.heads ?? 0; }
+  get arrived() { return this.stats.length; }
+  get causal() { return this.model?.causal !== false; }
+
+  // Takes one line; returns its event.
+  apply(line) {
+    switch (line.event) {
+      case 'start':
+        Object.assign(this, { id: line.id, model: line.model, n: line.n_tokens, estimate: line.estimate, text: line.text ?? null });
+        this.options = line.options || {};
+        break;
+      case 'tokens':
+        this.tokens = line.tokens;
+        this.pieces = pieces(this.text, line.tokens);
+        this.excluded = this.#exclusions();
+        break;
+      case 'layer':
+        this.stats[line.layer] = line.heads.map((h) => h.stats);
+        this.thumbs[line.layer] = {
+          rows: line.thumbs.rows,
+          cols: line.thumbs.cols,
+          max: decode(line.thumbs.max),
+          mean: decode(line.thumbs.mean),
+          excluded: decode(line.thumbs.excluded),
+        };
+        break;
+      case 'done':
+        this.sinks = line.sinks || [];
+        this.done = true;
+        break;
+    }
+    return line.event;
+  }
+
+  // The excluded keys, ascending: those that were asked for, else position 0 and every special token.
+  #exclusions() {
+    const asked = this.options.exclude_keys;
+    if (Array.isArray(asked)) return asked;
+    if (asked === 'none') return [];
+    return this.tokens.flatMap((t, i) => (i === 0 || t.special ? [i] : []));
+  }
+
+  // A statistic of every head that has arrived: Float64Array [layers * heads], NaN where it does not apply or is yet to come.
+  values(name) {
+    const out = new Float64Array(this.layers * this.heads).fill(NaN);
+    this.stats.forEach((heads, layer) => heads.forEach((stats, head) => {
+      const v = stats[name];
+      if (typeof v === 'number') out[layer * this.heads + head] = v;
+    }));
+    return out;
+  }
+
+  has(name) {
+    return this.stats.length > 0 && name in this.stats[0][0];
+  }
+
+  // The share of all weight that lies on the excluded keys, over the heads that have arrived.
+  hiddenMass() {
+    const known = [...this.values('sink_mass')].filter((v) => !Number.isNaN(v));
+    return known.length ? known.reduce((a, b) => a + b, 0) / known.length : NaN;
+  }
+
+  // Heads by a statistic, largest first: [{ layer, head, value }], and the median of all that have one.
+  ranked(name) {
+    const items = [];
+    this.values(name).forEach((value, i) => {
+      if (!Number.isNaN(value)) items.push({ layer: Math.floor(i / this.heads), head: i % this.heads, value });
+    });
+    items.sort((a, b) => b.value - a.value);
+    const median = items.length ? (items[(items.length - 1) >> 1].value + items[items.length >> 1].value) / 2 : NaN;
+    return { items, median };
+  }
+
+  // The query that a head's thumbnail shows best: the brightest row, later ones first where they tie.
+  likelyQuery(layer, head) {
+    const thumb = this.thumbs[layer];
+    if (!thumb) return this.n - 1;
+    let best = thumb.rows - 1;
+    let most = -1;
+    for (let r = 1; r < thumb.rows; r++) {
+      let peak = 0;
+      for (let c = 0; c < thumb.cols; c++) peak = Math.max(peak, thumb.max[(head * thumb.rows + r) * thumb.cols + c]);
+      const score = peak * (0.75 + 0.25 * (r / thumb.rows));
+      if (score >= most) [best, most] = [r, score];
+    }
+    return Math.min(this.n - 1, Math.floor((best * this.n) / thumb.rows));
+  }
+}

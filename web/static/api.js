@@ -1,0 +1,127 @@
+// The only module that talks to the server. Every failure is an ApiError whose `kind` says what happened:
+//   problem  the server answered with a problem document (status, title, detail)
+//   network  no answer: the server is gone, or not reachable
+//   cut      a stream ended without `done`: what was drawn is not the whole
+//   aborted  this page gave up
+
+import { LineReader } from './lines.js';
+import { parseNpy } from './npy.js';
+
+const ROOT = '/api/v1';
+
+export class ApiError extends Error {
+  constructor(kind, detail, { status = 0, title = '' } = {}) {
+    super(detail);
+    Object.assign(this, { kind, detail, status, title });
+  }
+}
+
+async function ask(path, { method = 'GET', body, accept = 'application/json', signal } = {}) {
+  const headers = { Accept: accept };
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  let answer;
+  try {
+    answer = await fetch(ROOT + path, { method, headers, body: body && JSON.stringify(body), signal });
+  } catch (error) {
+    throw translate(error);
+  }
+  if (!answer.ok) throw await problem(answer);
+  return answer;
+}
+
+function translate(error) {
+  if (error instanceof ApiError) return error;
+  if (error.name === 'AbortError') return new ApiError('aborted', 'Cancelled.');
+  return new ApiError('network', 'The server does not answer. It may have been stopped.');
+}
+
+async function problem(answer) {
+  let document = {};
+  try {
+    document = await answer.json();
+  } catch {
+    // A problem without a document still has its status.
+  }
+  const detail = document.detail || `The server answered ${answer.status} ${answer.statusText}.`;
+  return new ApiError('problem', detail, { status: answer.status, title: document.title || '' });
+}
+
+async function read(answer, how) {
+  try {
+    return await answer[how]();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+const json = async (path, options) => read(await ask(path, options), 'json');
+
+// Calls onLine(object) for every line. Resolves once `done` has come; a stream that ends before is an error.
+async function stream(path, options, onLine) {
+  const answer = await ask(path, { ...options, accept: 'application/x-ndjson' });
+  const lines = new LineReader();
+  const reader = answer.body.getReader();
+  let whole = false;
+  const pass = (objects) => {
+    for (const object of objects) {
+      if (object.event === 'error') {
+        const { detail, title, status } = object.problem || {};
+        throw new ApiError('problem', detail || 'The analysis failed.', { title, status });
+      }
+      whole ||= object.event === 'done';
+      onLine(object);
+    }
+  };
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      pass(lines.push(value));
+    }
+    pass(lines.end());
+  } catch (error) {
+    reader.cancel().catch(() => {});
+    if (error instanceof ApiError) throw error;
+    if (error.name === 'AbortError') throw new ApiError('aborted', 'Cancelled.');
+    throw new ApiError('cut', 'The connection broke off before the last layer.');
+  }
+  if (!whole) throw new ApiError('cut', 'The stream ended before the last layer.');
+  return { cached: /\bhit\b/.test(answer.headers.get('Cache-Status') || '') };
+}
+
+const at = (id) => `/analyses/${encodeURIComponent(id)}`;
+const range = (cut) => Object.entries(cut).map(([axis, [a, b]]) => `${axis}=${a}:${b}`).join('&');
+
+export const models = async () => (await json('/models')).items;
+export const version = () => json('/version');
+export const tokenize = async (model, text, signal) =>
+  (await json('/tokenize', { method: 'POST', body: { model, text }, signal })).tokens;
+
+export const analyse = (model, text, onLine, signal) =>
+  stream('/analyses', { method: 'POST', body: { model, text }, signal }, onLine);
+export const replay = (id, onLine, signal) => stream(`${at(id)}/stream`, { signal }, onLine);
+
+export const list = (cursor, limit = 20) =>
+  json(`/analyses?limit=${limit}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+export const remove = (id) => ask(at(id), { method: 'DELETE' });
+export const share = (id) => json(`/shares/${encodeURIComponent(id)}`);
+
+// Exact weights: { shape, data }. `cut` may hold queries: [a, b] and keys: [c, d], half-open.
+export async function weights(id, layer, head, cut = {}, signal) {
+  const path = `${at(id)}/attention/${layer}/${head}.npy?${range(cut)}`.replace(/\?$/, '');
+  return parseNpy(await read(await ask(path, { accept: '*/*', signal }), 'arrayBuffer'));
+}
+
+export async function tile(id, layer, head, { z, x, y }, pool, signal) {
+  const path = `${at(id)}/attention/${layer}/${head}/tiles/${z}/${x}/${y}?pool=${pool}`;
+  return new Uint8Array(await read(await ask(path, { accept: '*/*', signal }), 'arrayBuffer'));
+}
+
+export const series = (id, layer, head, signal) => json(`${at(id)}/series/${layer}/${head}.json`, { signal });
+
+// Addresses for links that the browser follows itself.
+export const links = {
+  heads: (id) => `${ROOT}${at(id)}/heads.csv`,
+  map: (id, layer, head, ending) => `${ROOT}${at(id)}/attention/${layer}/${head}.${ending}`,
+  series: (id, layer, head) => `${ROOT}${at(id)}/series/${layer}/${head}.json`,
+};

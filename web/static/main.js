@@ -1,0 +1,147 @@
+// Puts the page together: one store, the parts that watch it, and the ways from one place to another.
+
+import * as api from './api.js';
+import { Composer } from './composer.js';
+import { byId, h } from './dom.js';
+import { Grid } from './grid.js';
+import { setUpGuide } from './guide.js';
+import { setUpHistory } from './history.js';
+import { watchMapPanel } from './map_panel.js';
+import { setUpModels } from './model_picker.js';
+import { watchNotices } from './notice.js';
+import { watchNumbers } from './numbers.js';
+import { watchOpenHead } from './open_head.js';
+import { fittingStatistic, watchRanking } from './ranking.js';
+import { watchReading } from './reading.js';
+import { Runner } from './runner.js';
+import { watchStart } from './start.js';
+import { initialState, Store } from './store.js';
+import { setUpTheme } from './theme.js';
+import { watchToolbar } from './toolbar.js';
+import * as url from './url_state.js';
+
+const store = new Store({ ...initialState(), page: 'write' });
+const live = byId('live');
+const announce = (words) => { live.textContent = words; };
+
+const runner = new Runner(store, {
+  announce,
+  text: (text) => composer.setText(text),
+  arrived: (analysis) => {
+    composer.adopt(analysis);
+    const { layer, head } = store.state;
+    if (layer !== null && (layer >= analysis.layers || head >= analysis.heads)) store.set({ layer: null, head: null });
+    if (store.state.query !== null && store.state.query >= analysis.n) store.set({ query: null });
+  },
+  opened: (id, fresh) => {
+    if (store.state.layer === null) openBest();
+    if (fresh) url.go(`/a/${id}`, store.state);
+    store.set({ page: 'analysis' });
+  },
+});
+
+// When all layers are there and no head has been chosen: the one that stands out most.
+function openBest() {
+  const a = store.state.analysis;
+  const best = a.ranked(fittingStatistic(a)).items[0] ?? a.ranked('max_weight').items[0];
+  if (best) choose(best.layer, best.head);
+}
+
+const choose = (layer, head) => store.set({ layer, head, hoverQuery: null, hoverKey: null });
+
+function analyse(text) {
+  composer.setText(text);
+  // Another text: the head stays, the pinned token does not.
+  if (store.state.analysis?.text !== text) store.set({ query: null });
+  runner.analyse(text);
+}
+
+function visit(id) {
+  url.go(`/a/${id}`, { ...store.state, layer: null, head: null, query: null });
+  arrive();
+}
+
+// Shows what the address says: after loading, and after Back or Forward.
+async function arrive() {
+  let { page, id, view } = url.current();
+  if (page === 'share') {
+    try {
+      const found = await api.share(id);
+      [page, id] = ['analysis', found.analysis];
+      view = url.parseFragment(typeof found.view === 'string' ? found.view : new URLSearchParams(found.view ?? {}).toString());
+    } catch (error) {
+      store.set({ problem: { title: 'This share does not open', detail: error.detail, again: error.kind === 'network' } });
+      return;
+    }
+  }
+  store.set({ ...view, page: page === 'analysis' ? 'analysis' : 'write', problem: null });
+  if (page !== 'analysis') {
+    runner.clear();
+    composer.setText('');
+    composer.focus();
+  } else if (store.state.analysis?.id !== id || store.state.phase !== 'done') {
+    await runner.open(id);
+  }
+}
+
+const composer = new Composer(store, { analyse, cancel: () => runner.cancel() });
+const guide = setUpGuide();
+const actions = { analyse, visit, define: (name) => guide.show(name), forgotten: () => {} };
+setUpHistory(actions);
+setUpTheme(store, byId('foot'));
+const models = setUpModels(store, byId('model'));
+watchNotices(store, () => (store.state.models ? runner.retry() || arrive() : begin()));
+watchStart(store, actions);
+watchOpenHead(store);
+watchToolbar(store, byId('toolbar'));
+new Grid(store, byId('grid'), choose);
+watchRanking(store, byId('ranking'), choose);
+watchMapPanel(store, byId('map'), {
+  retryMap: () => {
+    const { layer, head } = store.state;
+    store.set({ layer: null, head: null, mapError: null });
+    requestAnimationFrame(() => requestAnimationFrame(() => choose(layer, head)));
+  },
+});
+watchReading(store, byId('reading'), actions);
+const numbers = h('section', { class: 'panel numbers', 'aria-label': 'Numbers of the head', hidden: true });
+byId('head').append(numbers);
+watchNumbers(store, numbers, actions);
+
+store.listen((state, changed) => {
+  if (changed.has('analysis', 'page')) byId('work').hidden = !state.analysis;
+  if (changed.has('layer', 'analysis')) byId('head').classList.toggle('empty', state.layer === null);
+  if (changed.has('phase', 'analysis')) byId('copy-link').hidden = !(state.phase === 'done' && state.analysis);
+  if (changed.has(...url.VIEW_KEYS) && state.phase === 'done') url.keep(state);
+  if (changed.has('phase') && state.phase === 'starting') announce('Asking the server');
+  if (changed.has('phase') && state.phase === 'queued') announce('Waiting in the queue');
+});
+
+byId('home').addEventListener('click', (event) => {
+  if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  url.go('/');
+  arrive();
+});
+
+byId('copy-link').addEventListener('click', async () => {
+  const button = byId('copy-link');
+  url.settle(store.state);
+  try {
+    await navigator.clipboard.writeText(url.address(store.state));
+    button.textContent = 'Copied';
+  } catch {
+    button.textContent = 'In the address bar'; // the clipboard may be forbidden; the address is the link
+  }
+  announce(button.textContent);
+  setTimeout(() => { button.textContent = 'Copy link'; }, 1600);
+});
+
+url.onMove(arrive);
+
+async function begin() {
+  const loading = models.load();
+  if (url.current().page === 'write') await loading;
+  await arrive();
+}
+begin();

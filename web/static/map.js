@@ -1,0 +1,184 @@
+// One head's map on one canvas: the plot, what is chosen in it, labels or ticks along the near edges, profiles along the far
+// ones. Geometry is map_layout.js, pixels are map_paint.js, hands are map_input.js.
+
+import { colours, font, h, sizeCanvas } from './dom.js';
+import { drawAxes, drawProfiles } from './map_axes.js';
+import { clampView, contentView, fitView, isFitted, mapLayout, zoomView } from './map_layout.js';
+import { listenToMap } from './map_input.js';
+import { paintWindow } from './map_paint.js';
+import { chosen } from './open_head.js';
+import { palette } from './theme.js';
+
+const WIDTH_MAX = 620;
+
+export class HeadMap {
+  canvas = h('canvas', {
+    class: 'map-canvas', tabindex: 0, role: 'img', 'aria-label': 'Attention map: queries downwards, keys from left to right',
+  });
+  #inside = document.createElement('canvas');
+  #painted = '';
+  #frame = 0;
+  view = fitView(1);
+  layout = null;
+
+  // place: the element that holds the canvas; onView(): the view has changed
+  constructor(store, place, onView) {
+    this.store = store;
+    this.place = place;
+    this.onView = onView;
+    place.append(this.canvas);
+    listenToMap(this);
+    new ResizeObserver(() => this.#measure()).observe(place);
+    store.listen((state, changed) => {
+      if (changed.has('analysis') && this.analysis !== state.analysis) {
+        this.analysis = state.analysis;
+        if (state.analysis) this.setView(fitView(state.analysis.n));
+      }
+      this.draw();
+    });
+  }
+
+  #measure() {
+    const width = Math.min(WIDTH_MAX, this.place.clientWidth);
+    if (width < 120) return;
+    this.layout = mapLayout(width, this.analysis?.n ?? 1);
+    this.draw();
+  }
+
+  setView(view) {
+    if (!this.analysis) return;
+    this.view = clampView(view, this.analysis.n);
+    this.onView();
+    this.draw();
+  }
+
+  get fitted() { return !this.analysis || isFitted(this.view, this.analysis.n); }
+  fit() { this.setView(fitView(this.analysis.n)); }
+  zoom(factor, fx = 0.5, fy = 0.5) { this.setView(zoomView(this.view, factor, fx, fy, this.analysis.n)); }
+
+  // The view around what this head reads most, or null where that is the whole map.
+  content() {
+    const { layer, head, pool } = this.store.state;
+    const thumb = this.analysis?.thumbs[layer];
+    if (!thumb) return null;
+    return contentView(thumb[pool], head * thumb.rows * thumb.cols, thumb.rows, thumb.cols, this.analysis.n);
+  }
+
+  // Brings a token into view, if it is not.
+  reveal(query, key) {
+    const v = { ...this.view };
+    if (query !== null && (query < v.query || query + 1 > v.query + v.span)) v.query = query - v.span / 2;
+    if (key !== null && (key < v.key || key + 1 > v.key + v.span)) v.key = key - v.span / 2;
+    if (v.query !== this.view.query || v.key !== this.view.key) this.setView(v);
+  }
+
+  draw() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#drawNow();
+    });
+  }
+
+  #drawNow() {
+    const { state } = this.store;
+    const { layout: l, analysis: a } = this;
+    if (!l || !a || state.layer === null || !a.pieces.length) return;
+    const { context, ratio } = sizeCanvas(this.canvas, l.width, l.height);
+    const c = colours();
+    context.clearRect(0, 0, l.width, l.height);
+    this.#paint(state, Math.round(l.size * ratio));
+    context.fillStyle = c.zero;
+    context.fillRect(l.x, l.y, l.size, l.size);
+    context.drawImage(this.#inside, l.x, l.y, l.size, l.size);
+    if (a.causal) this.#drawUnseen(context, c);
+    context.strokeStyle = c.line;
+    context.lineWidth = 1;
+    context.strokeRect(l.x - 0.5, l.y - 0.5, l.size + 1, l.size + 1);
+    const focus = this.#focus(state);
+    this.#drawOutlines(context, c, focus, a);
+    drawAxes(context, c, l, this.view, a, focus);
+    drawProfiles(context, c, l, this.view, a, state, focus);
+    context.font = font(12);
+  }
+
+  // Which row and column are outlined: what the pointer is on, else what is chosen.
+  #focus(state) {
+    const token = chosen(state);
+    const reads = state.side === 'reads';
+    return {
+      query: state.hoverQuery ?? (reads ? token : null),
+      key: state.hoverKey ?? (reads ? null : token),
+      pinned: state.query,
+    };
+  }
+
+  #paint(state, size) {
+    const { table, name } = palette(state);
+    const { layer, head, pool, open } = state;
+    const v = this.view;
+    const key = [name, layer, head, pool, state.sinks, size, v.key, v.query, v.span, open ? open.tiles.version : -1, this.analysis.id, this.analysis.arrived > layer].join();
+    if (key === this.#painted) return;
+    this.#painted = key;
+    const mine = open && open.layer === layer && open.head === head;
+    paintWindow(this.#inside, size, v, table, {
+      analysis: this.analysis, layer, head, pool, tiles: mine ? open.tiles : null, hideSinks: state.sinks === 'hidden',
+    });
+  }
+
+  x(key) { return this.layout.x + ((key - this.view.key) / this.view.span) * this.layout.size; }
+  y(query) { return this.layout.y + ((query - this.view.query) / this.view.span) * this.layout.size; }
+
+  // What no query may see: the colour of the page, so that an empty map still has its shape.
+  #drawUnseen(context, c) {
+    const { layout: l, view: v } = this;
+    context.save();
+    context.beginPath();
+    context.rect(l.x, l.y, l.size, l.size);
+    context.clip();
+    context.fillStyle = c.paper;
+    context.beginPath();
+    const right = l.x + l.size;
+    if (l.size / v.span >= 2) {
+      for (let q = Math.floor(v.query); q < v.query + v.span; q++) {
+        const from = Math.max(l.x, this.x(q + 1));
+        if (from < right) context.rect(from, this.y(q), right - from, l.size / v.span + 0.5);
+      }
+    } else {
+      const [a, b] = [v.query, v.query + v.span];
+      context.moveTo(this.x(a), this.y(a));
+      context.lineTo(this.x(b), this.y(b));
+      context.lineTo(Math.max(right, this.x(b)), this.y(b));
+      context.lineTo(Math.max(right, this.x(b)), this.y(a));
+    }
+    context.fill();
+    context.restore();
+  }
+
+  #drawOutlines(context, c, { query, key, pinned }, a) {
+    const { layout: l, view: v } = this;
+    context.save();
+    context.beginPath();
+    context.rect(l.x - 2, l.y - 2, l.size + 4, l.size + 4);
+    context.clip();
+    context.lineWidth = 1.5;
+    const pitch = l.size / v.span;
+    const thick = Math.max(3, pitch);
+    const row = (q, alpha) => {
+      context.globalAlpha = alpha;
+      context.strokeStyle = c.query;
+      const end = this.x(a.causal ? q + 1 : a.n);
+      const start = Math.max(l.x - 4, this.x(0));
+      if (end > l.x) context.strokeRect(start - 0.5, this.y(q) + pitch / 2 - thick / 2 - 0.5, end - start + 1, thick + 1);
+    };
+    if (pinned !== null && pinned !== query && pinned < a.n && this.store.state.side === 'reads') row(pinned, 0.45);
+    if (query !== null) row(query, 1);
+    if (key !== null) {
+      context.globalAlpha = 1;
+      context.strokeStyle = c.key;
+      const start = Math.max(l.y - 4, this.y(a.causal ? key : 0));
+      const end = this.y(a.n);
+      if (end > l.y) context.strokeRect(this.x(key) + pitch / 2 - thick / 2 - 0.5, start - 0.5, thick + 1, end - start + 1);
+    }
+    context.restore();
+  }
+}

@@ -1,0 +1,118 @@
+// The text read by the open head, and the strongest keys of the chosen query (or queries of the chosen key) as bars.
+
+import { h, segments } from './dom.js';
+import { chosen } from './open_head.js';
+import { format, isThin, percent, statistic, weight, whyAbsent } from './statistics.js';
+import { TextView } from './text_view.js';
+import { naming } from './tokens.js';
+
+const LENGTH = 8;
+const LEAST = 0.0005; // weights below are named only where there are no larger ones
+const FIGURES = ['effective_keys', 'entropy', 'mean_distance', 'sink_mass'];
+const CAPTIONS = {
+  effective_keys: 'keys read, effectively', entropy: 'entropy of a row', mean_distance: 'tokens back, on average', sink_mass: 'of its weight on sinks',
+};
+
+// actions: { define(name) }
+export function watchReading(store, panel, actions) {
+  const side = segments('Direction', [['reads', 'What it reads'], ['readers', 'Who reads it']], (v) => store.set({ side: v, hoverQuery: null, hoverKey: null }));
+  const title = h('p', { class: 'reading-title' });
+  const release = h('button', { type: 'button', class: 'plain small', onclick: () => store.set({ query: null }) }, 'Let go');
+  const place = h('div', { class: 'text-place' });
+  const list = h('ol', { class: 'weights' });
+  const rest = h('p', { class: 'soft rest' });
+  const figures = h('dl', { class: 'figures' });
+  panel.append(
+    h('div', { class: 'reading-top' }, title, release, h('span', { class: 'spring' }), side),
+    place, list, rest, figures,
+    h('p', { class: 'soft honest' }, 'Attention shows where this head reads, not why. What it does with what it reads is not in these numbers.'));
+  new TextView(store, place);
+
+  store.listen((state, changed) => {
+    if (!changed.has('analysis', 'row', 'open', 'side', 'sinks', 'layer', 'head', 'query', 'autoQuery', 'hoverQuery', 'hoverKey')) return;
+    side.choose(state.side);
+    release.hidden = state.query === null;
+    drawTitle(state);
+    drawList(state);
+    if (changed.has('analysis', 'layer', 'head')) drawFigures(state);
+  });
+
+  function drawTitle(state) {
+    const token = chosen(state);
+    title.replaceChildren();
+    if (token === null || state.layer === null) return void title.append('The text');
+    const { text, place: at } = naming(state.analysis.pieces[token], token);
+    const reads = state.side === 'reads';
+    title.append(reads ? 'What ' : 'Who attends to ', h('span', { class: reads ? 'swatch-query' : 'swatch-key' }, h('bdi', {}, `\u201c${text}\u201d`), `\u202f${at}`),
+      reads ? ` attends to, in ${state.layer}.${state.head}` : `, in ${state.layer}.${state.head}`);
+  }
+
+  function drawList(state) {
+    const { row, open, analysis: a, side: kind } = state;
+    const usable = row && row.open === open && row.side === kind && a;
+    panel.classList.toggle('waiting', !usable && Boolean(open));
+    if (!usable) {
+      if (!open) { list.replaceChildren(); rest.textContent = ''; }
+      return;
+    }
+    const reads = kind === 'reads';
+    list.classList.toggle('readers', !reads);
+    const hidden = new Set(reads && state.sinks === 'hidden' ? a.excluded : []);
+    const { best, shown, sunk, more } = strongest(row.data, hidden, LENGTH, LEAST);
+    list.replaceChildren(...best.map(([token, w]) => line(a, token, w, best[0][1], reads)));
+    rest.textContent = restWords(reads, { shown, sunk, more, hidden: hidden.size });
+  }
+
+  function line(a, token, w, most, reads) {
+    const { text, place: at } = naming(a.pieces[token], token);
+    const fill = h('i', {});
+    fill.style.width = `${Math.max(0.4, (100 * w) / Math.max(most, reads ? 0.25 : most))}%`;
+    return h('li', {}, h('button', {
+      type: 'button', title: 'Choose this token', onclick: () => store.set({ query: token, hoverQuery: null, hoverKey: null }),
+    }, h('span', { class: 'token' }, h('bdi', {}, `\u201c${text}\u201d`), h('small', {}, at)), h('span', { class: 'track' }, fill), h('span', { class: 'value' }, weight(w))));
+  }
+
+  function drawFigures({ analysis: a, layer, head }) {
+    const stats = layer === null ? null : a?.stats[layer]?.[head];
+    figures.hidden = !stats;
+    if (!stats) return;
+    figures.replaceChildren(...FIGURES.map((name) => {
+      const value = stats[name];
+      const text = value === null ? '\u2013' : name === 'sink_mass' ? percent(value) : format(name, value, { unit: true });
+      return h('div', { class: isThin(stats, name) ? 'thin' : null, title: value === null ? whyAbsent(stats, name) : statistic(name).means },
+        h('dd', {}, text), h('dt', {}, h('button', { type: 'button', class: 'term', onclick: () => actions.define(name) }, CAPTIONS[name])));
+    }));
+  }
+}
+
+// The largest of a row or column, those in `hidden` left out: [[token, weight], ...], their sum, the sum of the hidden ones,
+// and how many others have any weight. Past the third, those below `least` count as others.
+export function strongest(data, hidden, length, least) {
+  let sunk = 0;
+  let others = 0;
+  const best = [];
+  for (let i = 0; i < data.length; i++) {
+    const w = data[i];
+    if (hidden.has(i)) {
+      sunk += w;
+      continue;
+    }
+    if (!(w > 0)) continue;
+    others++;
+    if (best.length === length && w <= best[length - 1][1]) continue;
+    const at = best.findIndex(([, v]) => v < w);
+    best.splice(at < 0 ? best.length : at, 0, [i, w]);
+    if (best.length > length) best.pop();
+  }
+  while (best.length > 3 && best[best.length - 1][1] < least) best.pop();
+  const shown = best.reduce((sum, [, w]) => sum + w, 0);
+  return { best, shown, sunk, more: others - best.length };
+}
+
+function restWords(reads, { shown, sunk, more, hidden }) {
+  const words = [];
+  if (reads && hidden) words.push(`The sinks hold ${percent(sunk)} of this row, hidden here.`);
+  if (reads && more > 0) words.push(`${more.toLocaleString('en-GB')} other keys share ${percent(Math.max(0, 1 - sunk - shown))}.`);
+  if (!reads && more > 0) words.push(`${more.toLocaleString('en-GB')} other queries attend to it less.`);
+  return words.join(' ');
+}

@@ -1,0 +1,115 @@
+// From a text or an id to a drawn analysis. One code path for a fresh run, a cached one and a link: lines go into an
+// Analysis, the store is told, the page draws.
+
+import * as api from './api.js';
+import { Analysis } from './analysis.js';
+
+const QUEUE_AFTER = 600; // ms without a line: the request stands in the queue
+
+export class Runner {
+  #abort = null;
+  #again = null; // what "Try again" does
+
+  // places: { opened(id), text(text), announce(words) }: what the page does when the id, the text or news are known
+  constructor(store, places) {
+    this.store = store;
+    this.places = places;
+  }
+
+  analyse(text) {
+    const { model } = this.store.state;
+    this.#again = () => this.analyse(text);
+    return this.#run((line, signal) => api.analyse(model, text, line, signal), true);
+  }
+
+  open(id) {
+    this.#again = () => this.open(id);
+    return this.#run((line, signal) => api.replay(id, line, signal), false);
+  }
+
+  retry() { this.#again?.(); }
+
+  cancel() {
+    if (!this.#abort) return;
+    this.#abort.abort();
+    this.#abort = null;
+    const { analysis } = this.store.state;
+    const arrived = analysis?.arrived ?? 0;
+    this.store.set({
+      phase: arrived ? 'failed' : 'empty',
+      problem: arrived ? {
+        kind: 'cancelled', title: 'Cancelled', again: true,
+        detail: `${arrived} of ${analysis.layers} layers were done. Nothing has been kept.`,
+      } : null,
+    });
+    if (!arrived) this.store.set({ analysis: null });
+    this.places.announce('Cancelled');
+  }
+
+  // Drops what is shown and running, for the empty page.
+  clear() {
+    this.#abort?.abort();
+    this.#abort = null;
+    this.store.set({ phase: 'empty', problem: null, analysis: null });
+  }
+
+  async #run(start, fresh) {
+    this.#abort?.abort();
+    const abort = new AbortController();
+    this.#abort = abort;
+    const live = () => this.#abort === abort;
+    const analysis = new Analysis();
+    const began = performance.now();
+    // What is drawn stays until the first line of the new analysis has come.
+    this.store.set({ phase: 'starting', problem: null });
+    const queue = setTimeout(() => live() && this.store.set({ phase: 'queued' }), QUEUE_AFTER);
+    try {
+      const { cached } = await start((line) => {
+        clearTimeout(queue);
+        if (live()) this.#take(analysis, line, fresh);
+      }, abort.signal);
+      if (!live()) return;
+      this.#abort = null;
+      analysis.cached = cached;
+      analysis.seconds = (performance.now() - began) / 1000;
+      this.store.set({ phase: 'done' });
+      this.store.touch('analysis');
+      this.places.announce(`${analysis.layers} layers of ${analysis.heads} heads are drawn.`);
+    } catch (error) {
+      if (live()) this.#fail(error, analysis);
+    } finally {
+      clearTimeout(queue);
+    }
+  }
+
+  #take(analysis, line, fresh) {
+    const event = analysis.apply(line);
+    if (event === 'start') {
+      if (analysis.text !== null) this.places.text(analysis.text);
+      this.store.set({ phase: 'running' });
+    } else if (event === 'tokens') {
+      this.store.set({ analysis, hoverQuery: null, hoverKey: null, hoverHead: null });
+      this.places.arrived(analysis);
+    } else if (event === 'done') {
+      this.places.opened(analysis.id, fresh);
+    }
+    this.store.touch('analysis');
+  }
+
+  #fail(error, analysis) {
+    this.#abort = null;
+    const titles = { network: 'The server is gone', cut: 'Cut short', problem: 'This did not work' };
+    const drawn = analysis.arrived ? ` ${analysis.arrived} of ${analysis.layers} layers are drawn; they are not kept.` : '';
+    const missing = error.status === 404;
+    this.store.set({
+      phase: this.store.state.analysis ? 'failed' : 'empty',
+      problem: {
+        kind: error.kind,
+        title: missing ? 'Not here' : titles[error.kind] || 'This page failed',
+        detail: (error.detail || error.message) + drawn,
+        again: !missing && error.status !== 422,
+      },
+    });
+    if (!error.kind) console.error(error);
+  }
+}

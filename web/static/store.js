@@ -1,0 +1,75 @@
+// What the page shows, in one object. set() takes a patch; whoever listens is told once a frame which keys have changed, so
+// that many changes cost one drawing.
+
+export class Store {
+  #listeners = [];
+  #changed = new Set();
+  #frame = 0;
+
+  constructor(state) {
+    this.state = state;
+  }
+
+  set(patch) {
+    for (const [key, value] of Object.entries(patch)) {
+      if (Object.is(this.state[key], value)) continue;
+      this.state[key] = value;
+      this.#changed.add(key);
+    }
+    this.#schedule();
+  }
+
+  // For values that change in place (an analysis that grows).
+  touch(key) {
+    this.#changed.add(key);
+    this.#schedule();
+  }
+
+  // listener(state, changed): `has(...keys)` of `changed` says whether one of them did.
+  listen(listener) {
+    this.#listeners.push(listener);
+  }
+
+  #schedule() {
+    if (this.#frame || !this.#changed.size) return;
+    this.#frame = 1;
+    // A hidden page gets no animation frames, but its state must stay whole.
+    const wait = document.hidden ? (f) => setTimeout(f, 16) : requestAnimationFrame;
+    wait(() => this.#tell());
+  }
+
+  #tell() {
+    this.#frame = 0;
+    const changed = this.#changed;
+    this.#changed = new Set();
+    const has = (...keys) => keys.some((k) => changed.has(k));
+    for (const listener of this.#listeners) listener(this.state, { has });
+  }
+}
+
+export const VIEW_DEFAULTS = {
+  layer: null, // the open head
+  head: null,
+  query: null, // the pinned token
+  scale: 'sqrt',
+  sinks: 'hidden',
+  paint: 'maps', // or the statistic that colours the grid
+  pool: 'max',
+  side: 'reads', // what the chosen token reads, or 'readers': who reads it
+  rank: null, // the statistic that orders the list; null: whichever fits the text
+};
+
+export function initialState() {
+  return {
+    ...VIEW_DEFAULTS,
+    phase: 'empty', // starting, queued, running, done, failed
+    problem: null, // { kind, title, detail }
+    analysis: null,
+    models: null,
+    model: null, // the id of the model that the next text goes to
+    hoverHead: null, // { layer, head } under the pointer in the grid
+    hoverQuery: null, // the token under the pointer, in the text or the map's rows
+    hoverKey: null,
+    theme: 'light',
+  };
+}

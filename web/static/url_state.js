@@ -1,0 +1,82 @@
+// The address holds the view: the path says what is shown, the fragment how. The only module that touches history.
+
+import { SCALES } from './colour.js';
+import { statistic } from './statistics.js';
+import { VIEW_DEFAULTS } from './store.js';
+
+const natural = (text) => (/^\d{1,6}$/.test(text) ? Number(text) : undefined);
+const oneOf = (...values) => (text) => (values.includes(text) ? text : undefined);
+const known = (text) => (statistic(text) ? text : undefined);
+
+// Every key of the fragment, in the order it is written, with what reads it. What cannot be read is left at its default.
+const KEYS = {
+  layer: natural,
+  head: natural,
+  query: natural,
+  scale: oneOf(...SCALES),
+  sinks: oneOf('hidden', 'shown'),
+  paint: (text) => (text === 'maps' ? text : known(text)),
+  pool: oneOf('max', 'mean'),
+  side: oneOf('reads', 'readers'),
+  rank: known,
+};
+
+export const VIEW_KEYS = Object.keys(KEYS);
+
+export function parseFragment(fragment) {
+  const view = { ...VIEW_DEFAULTS };
+  const given = new URLSearchParams(fragment.replace(/^#/, ''));
+  for (const [key, parse] of Object.entries(KEYS)) {
+    const value = given.has(key) ? parse(given.get(key)) : undefined;
+    if (value !== undefined) view[key] = value;
+  }
+  if (view.layer === null || view.head === null) Object.assign(view, { layer: null, head: null });
+  return view;
+}
+
+export function formatFragment(view) {
+  const parts = new URLSearchParams();
+  for (const key of VIEW_KEYS) {
+    if (view[key] !== null && view[key] !== undefined && view[key] !== VIEW_DEFAULTS[key]) parts.set(key, view[key]);
+  }
+  const text = parts.toString();
+  return text ? `#${text}` : '';
+}
+
+// { page: 'write' | 'analysis' | 'share', id }
+export function parsePath(path) {
+  const found = /^\/(a|s)\/([^/]+)\/?$/.exec(path);
+  if (!found) return { page: 'write', id: null };
+  return { page: found[1] === 'a' ? 'analysis' : 'share', id: decodeURIComponent(found[2]) };
+}
+
+export const current = () => ({ ...parsePath(location.pathname), view: parseFragment(location.hash) });
+
+// A new place: goes into the history, so that Back leads to where one was.
+export function go(path, view = VIEW_DEFAULTS) {
+  const to = path + formatFragment(view);
+  if (to !== location.pathname + location.hash) history.pushState(null, '', to);
+}
+
+let timer = 0;
+
+// A new look at the same place: replaces the address, at most a few times a second (browsers count).
+export function keep(view) {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const to = location.pathname + formatFragment(view);
+    if (to !== location.pathname + location.hash) history.replaceState(null, '', to);
+  }, 150);
+}
+
+export function settle(view) {
+  clearTimeout(timer);
+  history.replaceState(null, '', location.pathname + formatFragment(view));
+}
+
+export const address = (view) => location.origin + location.pathname + formatFragment(view);
+
+export function onMove(listener) {
+  addEventListener('popstate', listener);
+  addEventListener('hashchange', listener);
+}
