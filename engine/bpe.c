@@ -7,7 +7,7 @@
 #include "engine/failure.h"
 #include "engine/table.h"
 
-enum { MERGES_MAX = 1 << 24 };
+enum { MERGES_MAX = 1 << 22 };
 
 struct merge {
     uint32_t left, right, whole;

@@ -50,6 +50,7 @@ static const struct {
     {"llama.rope.dimension_count", READ, 0, NULL},
     {"llama.rope.freq_base", READ, 0, NULL},
     {"llama.rope.scaling.type", READ, 0, NULL},
+    {"llama.tensor_data_layout", READ, 0, NULL},
     {"llama.rope.scaling.original_context_length", INERT, 0, NULL},
     {"llama.rope.scaling.finetuned", INERT, 0, NULL},
     {"llama.rope.scaling.factor", NEUTRAL, 1, "scaled rotary angles"},
@@ -78,16 +79,21 @@ static void check_key(struct llama *llama, const struct gguf_value *value) {
                size, value->key.data);
 }
 
+/* A key that may be absent or name the one manner that is done here. */
+static void check_word(struct llama *llama, const char *key, const char *word, const char *does) {
+    struct gguf_string text;
+    const struct gguf_value *value = gguf_find(llama->gguf, key);
+    if (value != NULL && (!gguf_string(value, &text) || !gguf_string_is(text, word)))
+        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED, "the model asks for %s (%s), which is not supported", does, key);
+}
+
 static void check_keys(struct llama *llama) {
     size_t count;
     const struct gguf_value *values = gguf_values(llama->gguf, &count);
     for (size_t i = 0; i < count; i++)
         if (values[i].key.size > 6 && memcmp(values[i].key.data, "llama.", 6) == 0) check_key(llama, &values[i]);
-    const struct gguf_value *scaling = gguf_find(llama->gguf, "llama.rope.scaling.type");
-    struct gguf_string type;
-    if (scaling != NULL && (!gguf_string(scaling, &type) || !gguf_string_is(type, "none")))
-        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED,
-                   "the model asks for scaled rotary angles (llama.rope.scaling.type), which is not supported");
+    check_word(llama, "llama.rope.scaling.type", "none", "scaled rotary angles");
+    check_word(llama, "llama.tensor_data_layout", "Meta AI original pth", "another order of its weights");
 }
 
 /* An integer from 1 to INT_MAX. `otherwise` stands for an absent key; 0: the file must have it. */

@@ -1,7 +1,7 @@
 /*
  * model.h: what a model is inside the engine: a config struct (how the forward pass goes) and named weights (where the
- * numbers lie, mapped in their file's precision). Files are read by gguf.c and turned into this by model.c; forward.c reads
- * nothing else.
+ * numbers lie, mapped in their file's precision). gguf.c reads files, llama.c turns them into this, model.c owns it; forward.c
+ * reads nothing else.
  */
 #ifndef HEADSCOPE_ENGINE_MODEL_H
 #define HEADSCOPE_ENGINE_MODEL_H

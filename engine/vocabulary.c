@@ -12,7 +12,7 @@ enum kind { KIND_NORMAL = 1, KIND_UNKNOWN, KIND_CONTROL, KIND_USER_DEFINED, KIND
 
 /* vocabulary_match looks at no more bytes than the longest whole token has, at every place of a text: real ones have a few
  * dozen. */
-enum { WHOLE_SIZE_MAX = 1024, VOCABULARY_MAX = 1 << 24 };
+enum { WHOLE_SIZE_MAX = 1024, VOCABULARY_MAX = 1 << 22 };
 
 struct vocabulary {
     size_t count;

@@ -153,13 +153,14 @@ static void put_factor_1(struct gguf_writer *w) { gguf_put_f32(w, "llama.rope.sc
 static void put_no_window(struct gguf_writer *w) { gguf_put_u32(w, "llama.attention.sliding_window", 0); }
 static void put_causal(struct gguf_writer *w) { gguf_put_bool(w, "llama.attention.causal", true); }
 static void put_no_experts(struct gguf_writer *w) { gguf_put_u32(w, "llama.expert_count", 0); }
+static void put_layout(struct gguf_writer *w) { gguf_put_string(w, "llama.tensor_data_layout", "Meta AI original pth"); }
 static void put_vocab_size(struct gguf_writer *w) { gguf_put_u32(w, "llama.vocab_size", TINY_VOCABULARY); }
 static void put_head_dim(struct gguf_writer *w) { gguf_put_u32(w, "llama.attention.key_length", 8); }
 static void put_template(struct gguf_writer *w) { gguf_put_string(w, "tokenizer.chat_template", "{{ x }}"); }
 static void put_fim(struct gguf_writer *w) { gguf_put_u32(w, "tokenizer.ggml.fim_pre_token_id", 3); }
 
 START_TEST(accepts_what_changes_nothing) {
-    static void (*const puts_[])(struct gguf_writer *) = {put_scaling_none, put_factor_1, put_no_window, put_causal, put_no_experts,
+    static void (*const puts_[])(struct gguf_writer *) = {put_scaling_none, put_factor_1, put_no_window, put_causal, put_no_experts, put_layout,
                                                           put_vocab_size, put_head_dim, put_template, put_fim};
     for (size_t i = 0; i < sizeof puts_ / sizeof puts_[0]; i++) {
         struct gguf_writer writer;
@@ -172,6 +173,7 @@ START_TEST(accepts_what_changes_nothing) {
 END_TEST
 
 static void put_yarn(struct gguf_writer *w) { gguf_put_string(w, "llama.rope.scaling.type", "yarn"); }
+static void put_other_layout(struct gguf_writer *w) { gguf_put_string(w, "llama.tensor_data_layout", "reference"); }
 static void put_linear(struct gguf_writer *w) { gguf_put_f32(w, "llama.rope.scale_linear", 4); }
 static void put_factor(struct gguf_writer *w) { gguf_put_f32(w, "llama.rope.scaling.factor", 8); }
 static void put_window(struct gguf_writer *w) { gguf_put_u32(w, "llama.attention.sliding_window", 4096); }
@@ -194,7 +196,7 @@ START_TEST(refuses_by_name_what_it_does_not_do) {
         {put_window, "llama.attention.sliding_window"}, {put_experts, "llama.expert_count"}, {put_encoder, "llama.attention.causal"},
         {put_new, "llama.logit_scale"}, {put_value_length, "llama.attention.value_length"}, {put_factors, "rope_freqs.weight"},
         {put_bias, "blk.0.attn_q.bias"}, {put_third_layer, "blk.2.attn_q.weight"}, {put_zero_layer, "blk.00.attn_q.weight"},
-        {put_split, "split.count"}, {put_adapter, "general.type"}, {put_prefix, "tokenizer.ggml.add_space_prefix"},
+        {put_other_layout, "llama.tensor_data_layout"}, {put_split, "split.count"}, {put_adapter, "general.type"}, {put_prefix, "tokenizer.ggml.add_space_prefix"},
         {put_charsmap, "tokenizer.ggml.precompiled_charsmap"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

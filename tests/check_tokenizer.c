@@ -199,6 +199,35 @@ START_TEST(takes_long_texts_in_linear_time) {
 END_TEST
 enum { LONG_PATTERNS = 17 };
 
+/* The patterns of every pre-tokenizer, where they could go over the same characters again and again. */
+START_TEST(splits_long_texts_in_linear_time) {
+    static const char *const pres[] = {"gpt-2", "smollm", "llama-bpe", "tekken"};
+    static const char *const patterns[] = {"a", "A", " ", "\n", "\r\n ", " \t", "!", "'", "' ", "\xe4\xb8\xad", "\xcc\x81", "\xe3\x80\x80", "Aa",
+                                           "\xc7\x85", "1", "\xf0\x9d\x9f\x98", "/\n", "  a"};
+    struct tiny_model kind = tiny_model_default;
+    kind.pre = pres[_i];
+    struct model *model = open_tiny(&kind);
+    enum { SIZE = 1 << 20 };
+    char *text = malloc(SIZE);
+    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        for (size_t tail = 0; tail < 3; tail++) {
+            size_t period = strlen(patterns[i]), size = SIZE - 8 - (SIZE - 8) % period, n = 0;
+            for (size_t at = 0; at < size; at++) text[at] = patterns[i][at % period];
+            if (tail > 0) text[size++] = tail == 1 ? 'z' : '?';
+            struct token *tokens = NULL;
+            double start = seconds();
+            ck_assert_msg(model_tokenize(model, text, size, &by_default, &tokens, &n, error, sizeof error) == ENGINE_OK, "%s", error);
+            double took = seconds() - start;
+            if (took > 0.3) printf("tokenizer: %s takes %.2f s for pattern %zu, tail %zu\n", pres[_i], took, i, tail);
+            ck_assert_uint_gt(n, size / 64);
+            free(tokens);
+        }
+    }
+    free(text);
+    model_release(model);
+}
+END_TEST
+
 START_TEST(refuses_what_is_not_utf8) {
     static const struct { const char *text; size_t size; const char *where; } cases[] = {
         {"abc\x80", 4, "byte 3 "}, {"\xff", 1, "byte 0 "}, {"a\xc0\xaf", 3, "byte 1 "}, {"ab\xe2\x82", 4, "byte 2 "},
@@ -385,6 +414,7 @@ static Suite *suite(void) {
     tcase_add_test(texts, leaves_special_tokens_as_text);
     tcase_add_test(texts, knows_the_bytes_of_tokens);
     tcase_add_loop_test(texts, takes_long_texts_in_linear_time, 0, LONG_PATTERNS);
+    tcase_add_loop_test(texts, splits_long_texts_in_linear_time, 0, 4);
     tcase_add_test(texts, refuses_what_is_not_utf8);
     tcase_add_test(texts, takes_a_nul_as_a_character);
     tcase_add_test(texts, merges_in_the_order_of_the_list);
