@@ -1,0 +1,18 @@
+/*
+ * command_input.h: what the commands that read a text share.
+ */
+#ifndef HEADSCOPE_SERVER_COMMAND_INPUT_H
+#define HEADSCOPE_SERVER_COMMAND_INPUT_H
+
+#include "server/json_request.h"
+#include "server/models.h"
+#include "server/options.h"
+
+/* --text, --file or standard input, and everything else as POST /analyses has it by default. False with a problem; the caller clears
+ * the request. */
+bool command_read_text(const struct options *options, struct analysis_request *request, struct problem *problem);
+struct models *command_models_create(const struct options *options, struct cache *cache, struct log *log);
+/* Says it on stderr; returns the exit status 1. */
+int command_fail(const struct problem *problem);
+
+#endif

@@ -1,0 +1,34 @@
+/* command_tokenize.c: `headscope tokenize`: the answer of POST /tokenize, one line. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/command_input.h"
+#include "server/commands.h"
+#include "server/json_lines.h"
+#include "server/prepare.h"
+
+int command_tokenize(const struct options *options, struct log *log) {
+    struct analysis_request request;
+    struct prepared prepared;
+    struct problem problem;
+    struct models *models;
+    struct json_text out = {0};
+    if (!command_read_text(options, &request, &problem)) return command_fail(&problem);
+    models = command_models_create(options, NULL, log);
+    bool fine = models || problem_memory(&problem);
+    fine = fine && prepare_tokens(models, &request, &prepared, &problem);
+    if (fine) {
+        json_put(&out, "{\"model\":");
+        json_put_string(&out, prepared.model.id);
+        json_put(&out, ",\"tokens\":");
+        json_tokens(&out, prepared.model.model, prepared.tokens, prepared.n, request.text);
+        json_put(&out, "}\n");
+        prepare_clear(&prepared);
+        if (out.failed) fine = problem_memory(&problem);
+        else fwrite(out.bytes, 1, out.size, stdout);
+    }
+    json_free(&out);
+    models_destroy(models);
+    json_request_clear(&request);
+    return fine ? EXIT_SUCCESS : command_fail(&problem);
+}
