@@ -8,6 +8,26 @@
 
 #define QUERY_NAMES_MAX 16
 
+void problem_reply(struct http_request *request, const struct problem *problem) {
+    if (problem->retry_after > 0) {
+        char seconds[16];
+        snprintf(seconds, sizeof seconds, "%d", problem->retry_after);
+        http_set_header(request, "Retry-After", seconds);
+    }
+    http_reply_problem(request, problem->status, problem->detail, problem->pointer[0] ? problem->pointer : NULL);
+}
+
+static bool request_is_over(void *context, struct problem *problem) {
+    const struct http_request *request = context;
+    if (http_stopping(request)) return !problem_set(problem, 503, "the server is stopping; ask again when it is back");
+    if (http_client_gone(request)) return !problem_set(problem, 503, "the client has hung up");
+    return false;
+}
+
+struct patience patience_of_request(struct http_request *request) {
+    return (struct patience){.over = request_is_over, .context = request};
+}
+
 bool api_query_known(const struct http_request *request, const char *const *allowed, struct problem *problem) {
     const char *names[QUERY_NAMES_MAX];
     size_t count = http_query_names(request, names, QUERY_NAMES_MAX);

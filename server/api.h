@@ -19,6 +19,11 @@
 #define TYPE_BYTES "application/octet-stream"
 #define TYPE_PNG "image/png"
 
+/* Answers with a problem. */
+void problem_reply(struct http_request *request, const struct problem *problem);
+/* A request's patience: over when its client has gone or the server is stopping. */
+struct patience patience_of_request(struct http_request *request);
+
 /* Refuses query parameters that are not in `allowed` (ends with NULL), by name. */
 bool api_query_known(const struct http_request *request, const char *const *allowed, struct problem *problem);
 

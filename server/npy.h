@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#define NPY_HEADER_SIZE 128
+#define NPY_HEADER_SIZE 192 /* a multiple of 64, and room for the largest sizes */
 
 /* Writes the header of a little-endian float32 array of 1 to 3 dimensions: always NPY_HEADER_SIZE bytes. */
 void npy_header(char header[NPY_HEADER_SIZE], const size_t *shape, size_t dimensions);

@@ -18,8 +18,6 @@ struct patience {
 };
 
 bool patience_over(const struct patience *patience, struct problem *problem);
-/* A request's: over when its client has gone or the server is stopping. */
-struct patience patience_of_request(struct http_request *request);
 
 /* Has the worker run a read and waits for it. False with a problem when patience was over or the worker stops: then it has not
  * run, or is over too. */

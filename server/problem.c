@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/http.h"
-
 static void problem_write(struct problem *problem, int status, const char *pointer, const char *format, va_list arguments) {
     problem->status = status;
     problem->retry_after = status == 503 ? 1 : 0;
@@ -47,13 +45,4 @@ bool problem_engine(struct problem *problem, enum engine_status status, const ch
 
 bool problem_memory(struct problem *problem) {
     return problem_set(problem, 503, "the server is out of memory; try again when less is running");
-}
-
-void problem_reply(struct http_request *request, const struct problem *problem) {
-    if (problem->retry_after > 0) {
-        char seconds[16];
-        snprintf(seconds, sizeof seconds, "%d", problem->retry_after);
-        http_set_header(request, "Retry-After", seconds);
-    }
-    http_reply_problem(request, problem->status, problem->detail, problem->pointer[0] ? problem->pointer : NULL);
 }

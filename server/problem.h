@@ -22,8 +22,4 @@ bool problem_at(struct problem *problem, int status, const char *pointer, const 
 bool problem_engine(struct problem *problem, enum engine_status status, const char *error);
 bool problem_memory(struct problem *problem);
 
-struct http_request;
-/* Answers with it. */
-void problem_reply(struct http_request *request, const struct problem *problem);
-
 #endif
