@@ -1,6 +1,7 @@
 // One analysis as it arrives: the lines of a stream in, tokens, statistics and thumbnails of every head out. It grows by
 // apply() alone and knows neither the page nor the network.
 
+import { binOf, binStart } from './layout.js';
 import { pieces } from './tokens.js';
 
 function decode(base64) {
@@ -65,6 +66,7 @@ export class Analysis {
 
   // The excluded keys, ascending: those that were asked for, else position 0 and every special token.
   #exclusions() {
+    if (Array.isArray(this.options.excluded)) return this.options.excluded;
     const asked = this.options.exclude_keys;
     if (Array.isArray(asked)) return asked;
     if (asked === 'none') return [];
@@ -102,6 +104,16 @@ export class Analysis {
     return { items, median };
   }
 
+  // The key that the likely query reads most, by the thumbnail.
+  likelyKey(layer, head) {
+    const thumb = this.thumbs[layer];
+    if (!thumb) return 0;
+    const row = binOf(this.likelyQuery(layer, head), this.n, thumb.rows);
+    const from = (head * thumb.rows + row) * thumb.cols;
+    const line = thumb.max.subarray(from, from + thumb.cols);
+    return binStart(line.indexOf(Math.max(...line)), this.n, thumb.cols);
+  }
+
   // The query that a head's thumbnail shows best: the brightest row, later ones first where they tie.
   likelyQuery(layer, head) {
     const thumb = this.thumbs[layer];
@@ -114,6 +126,6 @@ export class Analysis {
       const score = peak * (0.75 + 0.25 * (r / thumb.rows));
       if (score >= most) [best, most] = [r, score];
     }
-    return Math.min(this.n - 1, Math.floor((best * this.n) / thumb.rows));
+    return binStart(best, this.n, thumb.rows);
   }
 }

@@ -150,10 +150,10 @@ export class Composer {
     }
     if (!changed.has('phase', 'analysis', 'clock')) return;
     const a = state.analysis;
-    const share = a?.layers ? a.arrived / a.layers : 0;
+    const share = state.phase === 'running' && a?.layers ? a.arrived / a.layers : 0;
     this.#progress.hidden = !this.#running;
     this.#progress.firstChild.style.transform = `scaleX(${share})`;
-    this.#progress.setAttribute('aria-valuenow', a?.arrived ?? 0);
+    this.#progress.setAttribute('aria-valuenow', state.phase === 'running' ? a?.arrived ?? 0 : 0);
     this.#progress.setAttribute('aria-valuemax', a?.layers ?? 0);
     this.#timing.textContent = timing(state);
   }

@@ -60,7 +60,7 @@ export function sizeCanvas(canvas, width, height) {
 // The colours of the style sheet, for canvases.
 export function colours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ['paper', 'panel', 'ink', 'soft', 'line', 'edge', 'query', 'key', 'accent', 'mark', 'zero'];
+  const names = ['paper', 'panel', 'ink', 'soft', 'line', 'edge', 'query', 'key', 'accent', 'mark', 'zero', 'unseen'];
   return Object.fromEntries(names.map((n) => [n, style.getPropertyValue(`--${n}`).trim()]));
 }
 

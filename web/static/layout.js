@@ -12,7 +12,7 @@ const LABELS_TOP = 26;
 // `width`: what the grid may take if it stands above the head's view; `side`: if it stands to the left of it.
 export function gridLayout({ layers, heads, tokens, width, height }) {
   const phone = width < 520;
-  const gap = phone ? 2 : 3;
+  let gap = phone ? 2 : 3;
   const room = width - LABELS_LEFT;
   let cell = clamp(Math.floor(room / layers) - gap, CELL_MIN, CELL_MAX);
   if (phone) cell = Math.max(cell, CELL_PHONE);
@@ -26,7 +26,10 @@ export function gridLayout({ layers, heads, tokens, width, height }) {
   // A text shorter than the cell has room for shows whole pixels a token, where that costs little.
   if (tokens > 1 && tokens <= cell) {
     const snapped = Math.floor(cell / tokens) * tokens;
-    if (snapped >= Math.max(CELL_MIN, 0.86 * cell)) cell = snapped;
+    if (snapped >= Math.max(CELL_MIN, 0.86 * cell)) {
+      gap += Math.min(5, cell - snapped);
+      cell = snapped;
+    }
   }
   const pitch = cell + gap;
   return {

@@ -88,6 +88,7 @@ const composer = new Composer(store, { analyse, cancel: () => runner.cancel() })
 const guide = setUpGuide();
 const actions = { analyse, visit, define: (name) => guide.show(name), forgotten: () => {} };
 setUpHistory(actions);
+byId('foot').append(h('span', {}, 'Texts go to this server and nowhere else.'), h('span', { class: 'push' }));
 setUpTheme(store, byId('foot'));
 const models = setUpModels(store, byId('model'));
 watchNotices(store, () => (store.state.models ? runner.retry() || arrive() : begin()));

@@ -135,7 +135,7 @@ export class HeadMap {
     context.beginPath();
     context.rect(l.x, l.y, l.size, l.size);
     context.clip();
-    context.fillStyle = c.paper;
+    context.fillStyle = c.unseen;
     context.beginPath();
     const right = l.x + l.size;
     if (l.size / v.span >= 2) {

@@ -74,6 +74,7 @@ export function watchMapPanel(store, panel, actions) {
     words.replaceChildren();
     if (error) words.append(`${error.detail} What you see is the thumbnail, enlarged. `, h('button', { type: 'button', class: 'quiet small', onclick: actions.retryMap }, 'Try again'));
     else if (layer !== null && !open && phase === 'running') words.append('The thumbnail, enlarged; the exact map follows when all layers are done.');
+    else if (layer !== null && !open && phase === 'failed') words.append('The thumbnail, enlarged; the exact map needs an analysis that has finished.');
     words.hidden = !words.firstChild;
   }
 

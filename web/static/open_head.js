@@ -8,7 +8,7 @@ import { HeadWeights } from './weights.js';
 // The token that the text, the list and the outlines are about, and what it does: it reads, or it is read.
 export function chosen(state) {
   const hover = state.side === 'reads' ? state.hoverQuery : state.hoverKey;
-  const token = hover ?? state.query ?? state.autoQuery ?? null;
+  const token = hover ?? state.query ?? (state.side === 'reads' ? state.autoQuery : state.autoKey) ?? null;
   return token !== null && state.analysis && token < state.analysis.n ? token : null;
 }
 
@@ -28,7 +28,11 @@ export function watchOpenHead(store) {
     open?.weights.close();
     open?.tiles.close();
     const known = state.layer !== null && a?.thumbs[state.layer] && state.head < a.heads;
-    store.set({ mapError: null, autoQuery: known ? a.likelyQuery(state.layer, state.head) : null });
+    store.set({
+      mapError: null,
+      autoQuery: known ? a.likelyQuery(state.layer, state.head) : null,
+      autoKey: known ? a.likelyKey(state.layer, state.head) : null,
+    });
     if (!readable) return store.set({ open: null, row: null, series: null });
     const { layer, head } = state;
     const next = {

@@ -44,10 +44,9 @@ export function statisticOptions(analysis) {
 export function watchRanking(store, panel, choose) {
   const select = h('select', { 'aria-label': 'Order heads by', onchange: () => store.set({ rank: select.value }) });
   const list = h('ol', {});
-  const words = h('p', { class: 'soft' });
-  const table = h('a', { download: true }, 'heads.csv');
-  const file = h('p', { class: 'soft' }, 'All numbers of all heads: ', table);
-  panel.append(h('h2', {}, 'Heads that stand out', h('small', {}, 'on this text, by')), select, list, words, file);
+  const words = h('p', {});
+  const table = h('a', { download: true, title: 'Every number of every head', hidden: true }, 'heads.csv');
+  panel.append(h('h2', {}, 'Heads that stand out', h('small', {}, 'on this text, by')), select, list, h('div', { class: 'ranking-foot soft' }, words, table));
   let filled = null;
 
   store.listen((state, changed) => {
@@ -59,7 +58,7 @@ export function watchRanking(store, panel, choose) {
       select.replaceChildren(...statisticOptions(a));
       filled = shape;
     }
-    file.hidden = !a.done;
+    table.hidden = !a.done;
     if (a.done) table.href = links.heads(a.id);
     const name = rankOf(state);
     select.value = name;
@@ -86,5 +85,5 @@ function caption(a, name, items, median) {
   const rows = statistic(name).rows;
   const count = rows ? a.stats[0][0][rows] : 0;
   const thin = rows && count < ROWS_MIN ? ` Only ${count} rows stand behind it.` : '';
-  return `Median of ${items.length} heads: ${format(name, median)}.${thin}`;
+  return `Median of all heads: ${format(name, median)}.${thin}`;
 }

@@ -6,7 +6,7 @@ import { format, isThin, percent, statistic, weight, whyAbsent } from './statist
 import { TextView } from './text_view.js';
 import { naming } from './tokens.js';
 
-const LENGTH = 8;
+const LENGTH = 10;
 const LEAST = 0.0005; // weights below are named only where there are no larger ones
 const FIGURES = ['effective_keys', 'entropy', 'mean_distance', 'sink_mass'];
 const CAPTIONS = {
@@ -24,7 +24,7 @@ export function watchReading(store, panel, actions) {
   const figures = h('dl', { class: 'figures' });
   panel.append(
     h('div', { class: 'reading-top' }, title, release, h('span', { class: 'spring' }), side),
-    place, list, rest, figures,
+    place, h('div', { class: 'weights-box' }, list, rest), figures,
     h('p', { class: 'soft honest' }, 'Attention shows where this head reads, not why. What it does with what it reads is not in these numbers.'));
   new TextView(store, place);
 
@@ -59,14 +59,14 @@ export function watchReading(store, panel, actions) {
     list.classList.toggle('readers', !reads);
     const hidden = new Set(reads && state.sinks === 'hidden' ? a.excluded : []);
     const { best, shown, sunk, more } = strongest(row.data, hidden, LENGTH, LEAST);
-    list.replaceChildren(...best.map(([token, w]) => line(a, token, w, best[0][1], reads)));
+    list.replaceChildren(...best.map(([token, w]) => line(a, token, w, best[0][1])));
     rest.textContent = restWords(reads, { shown, sunk, more, hidden: hidden.size });
   }
 
-  function line(a, token, w, most, reads) {
+  function line(a, token, w, most) {
     const { text, place: at } = naming(a.pieces[token], token);
     const fill = h('i', {});
-    fill.style.width = `${Math.max(0.4, (100 * w) / Math.max(most, reads ? 0.25 : most))}%`;
+    fill.style.width = `${Math.max(0.4, (100 * w) / Math.max(most, 0.25))}%`;
     return h('li', {}, h('button', {
       type: 'button', title: 'Choose this token', onclick: () => store.set({ query: token, hoverQuery: null, hoverKey: null }),
     }, h('span', { class: 'token' }, h('bdi', {}, `\u201c${text}\u201d`), h('small', {}, at)), h('span', { class: 'track' }, fill), h('span', { class: 'value' }, weight(w))));

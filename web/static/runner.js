@@ -27,7 +27,11 @@ export class Runner {
     return this.#run((line, signal) => api.replay(id, line, signal), false);
   }
 
-  retry() { this.#again?.(); }
+  // False if there is nothing to try again.
+  retry() {
+    this.#again?.();
+    return Boolean(this.#again);
+  }
 
   cancel() {
     if (!this.#abort) return;
@@ -50,6 +54,7 @@ export class Runner {
   clear() {
     this.#abort?.abort();
     this.#abort = null;
+    this.#again = null;
     this.store.set({ phase: 'empty', problem: null, analysis: null });
   }
 

@@ -64,8 +64,8 @@ export function watchStart(store, actions) {
   }
 
   store.listen((state, changed) => {
-    if (!changed.has('phase', 'analysis', 'models', 'page')) return;
-    const empty = !state.analysis && state.page === 'write';
+    if (!changed.has('phase', 'analysis', 'models', 'page', 'problem')) return;
+    const empty = !state.analysis && (state.page === 'write' || Boolean(state.problem));
     document.body.dataset.page = empty ? 'write' : 'analysis';
     box.hidden = welcome.hidden = !empty;
     usable.hidden = !state.model;

@@ -80,12 +80,17 @@ export class TextView {
   #build(analysis) {
     this.#analysis = analysis;
     this.#chosen = -1;
+    const nodes = [];
     this.#spans = (analysis?.pieces ?? []).map((piece, i) => {
       const names = [piece.special && 'special', piece.part && 'part', /[\n\r]/.test(piece.text) && 'newline'].filter(Boolean).join(' ');
-      return h('span', { 'data-i': i, class: names || null, role: 'option', id: `token-${i}` }, piece.text);
+      // A word's leading space stands outside: a shade or a line under it would hang over a line's end.
+      const space = /^ +(?=\S)/.exec(piece.text)?.[0] ?? '';
+      const span = h('span', { 'data-i': i, class: names || null, role: 'option', id: `token-${i}` }, piece.text.slice(space.length));
+      nodes.push(space, span);
+      return span;
     });
     this.#levels = new Uint8Array(this.#spans.length);
-    this.box.replaceChildren(...this.#spans);
+    this.box.replaceChildren(...nodes);
     this.box.scrollTop = 0;
   }
 
