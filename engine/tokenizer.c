@@ -117,13 +117,15 @@ static enum engine_status read_parts(const struct gguf *gguf, struct tokenizer *
 
 enum engine_status tokenizer_from_gguf(const struct gguf *gguf, struct tokenizer **tokenizer, char *error,
                                        size_t error_size) {
-    struct gguf_string kind;
+    struct gguf_string kind = {"none", 4};
     const struct gguf_value *value = gguf_find(gguf, PREFIX "model");
-    if (value == NULL || (gguf_string(value, &kind) && gguf_string_is(kind, "none"))) {
+    if (value != NULL && !gguf_string(value, &kind))
+        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: tokenizer.ggml.model is no text");
+    if (gguf_string_is(kind, "none")) {
         *tokenizer = NULL;
         return ENGINE_OK;
     }
-    if (!gguf_string(value, &kind) || !gguf_string_is(kind, "gpt2"))
+    if (!gguf_string_is(kind, "gpt2"))
         return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the tokenizer \"%.*s\" (tokenizer.ggml.model) is not supported; "
                            "gpt2 (byte-level BPE) is", (int)(kind.size < 64 ? kind.size : 64), kind.data);
     enum engine_status status = check_keys(gguf, error, error_size);

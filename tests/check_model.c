@@ -233,6 +233,26 @@ START_TEST(refuses_other_kinds_by_name) {
 }
 END_TEST
 
+/* Each text that a model needs, as a number. */
+START_TEST(refuses_values_of_another_type) {
+    static const char *const keys[] = {"general.architecture", "general.type", "tokenizer.ggml.model", "tokenizer.ggml.pre",
+                                       "tokenizer.ggml.tokens", "tokenizer.ggml.merges", "llama.rope.scaling.type"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        struct tiny_model none = tiny_model_default;
+        struct gguf_writer writer;
+        none.pre = NULL;
+        gguf_writer_start(&writer);
+        if (i > 0) tiny_model_put(&writer, &none);
+        if (i > 2) gguf_put_string(&writer, "tokenizer.ggml.model", "gpt2");
+        if (i > 3) gguf_put_string(&writer, "tokenizer.ggml.pre", "gpt-2");
+        if (i > 4) gguf_put_strings(&writer, "tokenizer.ggml.tokens", (const char *const[]){"a"}, 1);
+        gguf_put_u32(&writer, keys[i], 3);
+        ck_assert_int_ne(try_writer(&writer), ENGINE_OK);
+        ck_assert_msg(strstr(error, keys[i]) != NULL, "%s: %s", keys[i], error);
+    }
+}
+END_TEST
+
 START_TEST(refuses_shapes_that_do_not_fit) {
     static const struct { const char *what; struct tiny_model kind; } cases[] = {
         {"heads", {2, 5, 2, 8, 64, 256, 1, 0, false, "smollm"}},
@@ -391,6 +411,7 @@ static Suite *suite(void) {
     tcase_add_test(models, accepts_what_changes_nothing);
     tcase_add_test(models, refuses_by_name_what_it_does_not_do);
     tcase_add_test(models, refuses_other_kinds_by_name);
+    tcase_add_test(models, refuses_values_of_another_type);
     tcase_add_test(models, refuses_shapes_that_do_not_fit);
     tcase_add_test(models, refuses_every_shortened_file);
     tcase_add_loop_test(models, survives_damaged_headers, 0, 4);
