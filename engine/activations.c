@@ -1,0 +1,159 @@
+#include "engine/activations.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/memory.h"
+
+struct layout {
+    size_t padded, q_stride, dim_panels;
+    size_t q, k, v, rows; /* floats of each; rows: of row_max and of row_inverse */
+};
+
+static struct layout layout_of(const struct model *model, size_t n) {
+    const struct model_config *c = &model->config;
+    size_t head_dim = (size_t)c->head_dim, kv_heads = (size_t)c->kv_heads;
+    struct layout l = {.padded = whole_panels(n), .q_stride = whole_panels((size_t)c->heads * head_dim),
+                       .dim_panels = whole_panels(head_dim) / PANEL};
+    l.q = n * l.q_stride;
+    l.k = whole_panels(kv_heads * l.padded * head_dim);
+    l.v = kv_heads * l.dim_panels * l.padded * PANEL;
+    l.rows = whole_panels((size_t)c->heads * n);
+    return l;
+}
+
+static size_t layer_bytes(const struct layout *l) {
+    return (l->q + l->k + l->v + 2 * l->rows) * sizeof(float);
+}
+
+uint64_t activations_size(const struct model *model, size_t n) {
+    struct layout l = layout_of(model, n);
+    size_t layers = (size_t)model->config.layers;
+    return sizeof(struct activations) + layers * (sizeof(struct layer_activations) + memory_aligned_size(layer_bytes(&l))) +
+           n * sizeof(int32_t);
+}
+
+/* The places beyond n in the last panel of keys, and beyond head_dim in the last panel of v. */
+static void clear_padding(struct activations *a, int layer) {
+    const struct model_config *c = &a->model->config;
+    size_t head_dim = (size_t)c->head_dim, tail = a->padded - a->n;
+    for (size_t kv = 0; kv < (size_t)c->kv_heads; kv++) {
+        float *k = a->layer[layer].k + kv * a->padded * head_dim, *v = a->layer[layer].v + kv * a->dim_panels * a->padded * PANEL;
+        if (tail) memset(k + (a->padded - PANEL) * head_dim, 0, PANEL * head_dim * sizeof *k);
+        for (size_t p = 0; p < a->dim_panels; p++) {
+            float *panel = v + p * a->padded * PANEL;
+            bool whole = (p + 1) * PANEL <= head_dim;
+            size_t from = whole ? a->n : 0;
+            memset(panel + from * PANEL, 0, (a->padded - from) * PANEL * sizeof *panel);
+        }
+    }
+}
+
+struct activations *activations_create(const struct model *model, const int32_t *ids, size_t n) {
+    size_t layers = (size_t)model->config.layers;
+    struct layout l = layout_of(model, n);
+    struct activations *a = calloc(1, sizeof *a + layers * sizeof a->layer[0]);
+    if (!a) return NULL;
+    a->model = model_retain((struct model *)(uintptr_t)model); /* counting references is the one thing that changes a model */
+    a->n = n;
+    a->padded = l.padded;
+    a->q_stride = l.q_stride;
+    a->dim_panels = l.dim_panels;
+    a->bytes = activations_size(model, n);
+    a->ids = malloc(n * sizeof *a->ids);
+    if (!a->ids) goto failed;
+    memcpy(a->ids, ids, n * sizeof *ids);
+    for (size_t i = 0; i < layers; i++) {
+        float *block = memory_aligned(layer_bytes(&l));
+        if (!block) goto failed;
+        a->layer[i] = (struct layer_activations){.q = block, .k = block + l.q, .v = block + l.q + l.k,
+                                                 .row_max = block + l.q + l.k + l.v,
+                                                 .row_inverse = block + l.q + l.k + l.v + l.rows};
+        clear_padding(a, (int)i);
+    }
+    return a;
+failed:
+    activations_destroy(a);
+    return NULL;
+}
+
+void activations_destroy(struct activations *activations) {
+    if (!activations) return;
+    for (int i = 0; i < activations->model->config.layers; i++) free(activations->layer[i].q);
+    free(activations->ids);
+    model_release(activations->model);
+    free(activations);
+}
+
+uint64_t activations_bytes(const struct activations *activations) {
+    return activations->bytes;
+}
+
+const struct model *activations_model(const struct activations *activations) {
+    return activations->model;
+}
+
+const int32_t *activations_ids(const struct activations *activations, size_t *n) {
+    *n = activations->n;
+    return activations->ids;
+}
+
+void activations_copy_rows(struct activations *to, const struct activations *from, int layer, size_t rows) {
+    const struct model_config *c = &to->model->config;
+    const struct layer_activations *source = &from->layer[layer];
+    struct layer_activations *target = &to->layer[layer];
+    size_t head_dim = (size_t)c->head_dim, whole = rows / PANEL, rest = rows % PANEL;
+    memcpy(target->q, source->q, rows * to->q_stride * sizeof(float));
+    for (size_t kv = 0; kv < (size_t)c->kv_heads; kv++) {
+        float *k = target->k + kv * to->padded * head_dim;
+        const float *from_k = source->k + kv * from->padded * head_dim;
+        memcpy(k, from_k, whole * PANEL * head_dim * sizeof *k);
+        for (size_t d = 0; rest && d < head_dim; d++)
+            memcpy(k + (whole * head_dim + d) * PANEL, from_k + (whole * head_dim + d) * PANEL, rest * sizeof *k);
+        for (size_t p = 0; p < to->dim_panels; p++)
+            memcpy(target->v + (kv * to->dim_panels + p) * to->padded * PANEL,
+                   source->v + (kv * from->dim_panels + p) * from->padded * PANEL, rows * PANEL * sizeof(float));
+    }
+}
+
+void activations_store_row(struct activations *activations, int layer, size_t i, const float *k, const float *v) {
+    const struct model_config *c = &activations->model->config;
+    struct layer_activations *to = &activations->layer[layer];
+    size_t head_dim = (size_t)c->head_dim, panels = activations->dim_panels;
+    for (size_t kv = 0; kv < (size_t)c->kv_heads; kv++, k += head_dim, v += head_dim) {
+        float *panel = to->k + (kv * activations->padded + i / PANEL * PANEL) * head_dim + i % PANEL;
+        for (size_t d = 0; d < head_dim; d++) panel[d * PANEL] = k[d];
+        for (size_t p = 0; p < panels; p++) {
+            size_t left = head_dim - p * PANEL;
+            memcpy(to->v + ((kv * panels + p) * activations->padded + i) * PANEL, v + p * PANEL,
+                   (left < PANEL ? left : PANEL) * sizeof *v);
+        }
+    }
+}
+
+void activations_scores(const struct activations *activations, const struct kernels *kernels, int layer, int head,
+                        size_t query0, size_t rows, size_t key_panel0, size_t key_panels, float *scores, size_t stride) {
+    const struct model_config *c = &activations->model->config;
+    size_t head_dim = (size_t)c->head_dim, kv = (size_t)head / (size_t)(c->heads / c->kv_heads);
+    kernels->multiply(&(struct product){
+        .rows = rows, .panels = key_panels, .depth = head_dim,
+        .a = activations->layer[layer].q + query0 * activations->q_stride + (size_t)head * head_dim,
+        .a_stride = activations->q_stride,
+        .b = activations->layer[layer].k + (kv * activations->padded + key_panel0 * PANEL) * head_dim,
+        .b_panel_stride = head_dim * PANEL,
+        .c = scores, .c_stride = stride, .c_panel_stride = PANEL, .scale = c->attention_scale,
+    });
+}
+
+void activations_mix(const struct activations *activations, const struct kernels *kernels, int layer, int head,
+                     const float *weights, size_t stride, size_t rows, size_t key0, size_t keys, float *out, bool accumulate) {
+    const struct model_config *c = &activations->model->config;
+    size_t kv = (size_t)head / (size_t)(c->heads / c->kv_heads), panels = activations->dim_panels;
+    kernels->multiply(&(struct product){
+        .rows = rows, .panels = panels, .depth = keys,
+        .a = weights, .a_stride = stride,
+        .b = activations->layer[layer].v + (kv * panels * activations->padded + key0) * PANEL,
+        .b_panel_stride = activations->padded * PANEL,
+        .c = out, .c_stride = panels * PANEL, .c_panel_stride = PANEL, .scale = 1.0f, .accumulate = accumulate,
+    });
+}

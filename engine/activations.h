@@ -1,0 +1,48 @@
+/*
+ * activations.h: what a run leaves behind so that any weight can be computed again: per layer q and k after RoPE, v, and
+ * per row the maximum and the inverse sum of its softmax, all float32. A weight is exp(score - max) * inverse, the very
+ * operations of the run, so that it comes out with the same bits.
+ *
+ * Shapes    q [n, q_stride]; k [kv_heads, padded / PANEL, head_dim, PANEL]; v [kv_heads, dim_panels, padded, PANEL], where
+ *           padded = whole_panels(n), dim_panels = whole_panels(head_dim) / PANEL; places beyond n and head_dim are 0.
+ * Owner     One block a layer; the model is held by a reference. Immutable after the run.
+ */
+#ifndef HEADSCOPE_ENGINE_ACTIVATIONS_H
+#define HEADSCOPE_ENGINE_ACTIVATIONS_H
+
+#include "engine/engine.h"
+#include "engine/kernels.h"
+#include "engine/model.h"
+
+struct layer_activations {
+    float *q, *k, *v;
+    float *row_max, *row_inverse; /* [heads, n] */
+};
+
+struct activations {
+    struct model *model;
+    int32_t *ids;
+    size_t n, padded, q_stride, dim_panels;
+    uint64_t bytes;
+    struct layer_activations layer[]; /* [layers] */
+};
+
+/* What activations of n tokens take, an upper bound. */
+uint64_t activations_size(const struct model *model, size_t n);
+/* Retains the model. NULL: no memory. Padding is cleared, the rest is not. */
+struct activations *activations_create(const struct model *model, const int32_t *ids, size_t n);
+
+/* Copies the first `rows` rows of q, k and v of one layer. Both of the same model, rows <= both n. */
+void activations_copy_rows(struct activations *to, const struct activations *from, int layer, size_t rows);
+/* Stores row i of k and v, each [kv_heads * head_dim]. Different rows may be stored from different threads. */
+void activations_store_row(struct activations *activations, int layer, size_t i, const float *k, const float *v);
+
+/* scores[r, j] = attention_scale q_(query0 + r) . k_j of one head, for the keys of whole panels: j runs from
+ * key_panel0 * PANEL; row stride `stride`. Keys beyond n give 0; nothing is masked. */
+void activations_scores(const struct activations *activations, const struct kernels *kernels, int layer, int head,
+                        size_t query0, size_t rows, size_t key_panel0, size_t key_panels, float *scores, size_t stride);
+/* out[r, :] (+)= sum over keys key0 .. key0 + keys - 1 of weights[r, key - key0] v_key; out: row stride dim_panels * PANEL. */
+void activations_mix(const struct activations *activations, const struct kernels *kernels, int layer, int head,
+                     const float *weights, size_t stride, size_t rows, size_t key0, size_t keys, float *out, bool accumulate);
+
+#endif

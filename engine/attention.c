@@ -1,0 +1,83 @@
+#include "engine/attention.h"
+
+#include <string.h>
+
+/* Keys whose v stay in the cache while all rows of a block pass over them. */
+enum { MIX_KEYS = 512 };
+
+size_t attention_block_rows(size_t n) {
+    return n <= 4096 ? BLOCK_ROWS : BLOCK_ROWS / 2;
+}
+
+/* Rows a multiple of 1 KiB apart would fall into few cache sets. */
+static size_t block_stride(size_t n) {
+    size_t stride = BLOCK_MARGIN + whole_panels(n) + PANEL;
+    return stride % 256 == 0 ? stride + PANEL : stride;
+}
+
+static size_t output_floats(const struct model *model) {
+    return BLOCK_ROWS * whole_panels((size_t)model->config.head_dim);
+}
+
+static size_t sweep_floats(size_t n) {
+    return whole_panels(n) + 2 * BLOCK_MARGIN;
+}
+
+size_t attention_scratch_floats(const struct model *model, size_t n) {
+    return attention_block_rows(n) * block_stride(n) + BLOCK_MARGIN + 2 * sweep_floats(n) + output_floats(model);
+}
+
+void attention_scratch_init(struct attention_scratch *scratch, const struct model *model, size_t n, float *memory) {
+    size_t block = attention_block_rows(n) * block_stride(n) + BLOCK_MARGIN;
+    memset(memory, 0, attention_scratch_floats(model, n) * sizeof *memory);
+    scratch->block.e = memory + BLOCK_MARGIN;
+    scratch->block.stride = block_stride(n);
+    scratch->sweep.sum = memory + block;
+    scratch->sweep.max = memory + block + sweep_floats(n);
+    scratch->output = memory + block + 2 * sweep_floats(n);
+}
+
+void attention_weights(const struct activations *activations, const struct kernels *kernels, int layer, int head, size_t query0,
+                       size_t rows, struct attention_scratch *scratch) {
+    struct weight_block *block = &scratch->block;
+    block->query0 = query0;
+    block->rows = rows;
+    block->keys = whole_panels(query0 + rows);
+    activations_scores(activations, kernels, layer, head, query0, rows, 0, block->keys / PANEL, block->e, block->stride);
+    for (size_t r = 0; r < rows; r++) {
+        float *row = block->e + r * block->stride;
+        for (size_t j = query0 + r + 1; j < block->keys; j++) row[j] = MASKED_SCORE;
+        kernels->softmax_row(row, block->keys, &block->sums[r]);
+        block->inverse[r] = (float)(1.0 / block->sums[r].sum);
+    }
+}
+
+void attention_gather(const struct kernels *kernels, const struct text_facts *facts, struct attention_scratch *scratch,
+                      struct head_sums *sums, struct thumbnail_sums *thumbnails) {
+    const struct weight_block *block = &scratch->block;
+    const struct sweep_scratch *sweep = &scratch->sweep;
+    statistics_rows(kernels, facts, block, sweep, sums);
+    size_t bin = thumbnail_bin(facts, block->query0), end = block->query0 + block->rows;
+    for (size_t i = block->query0, next; i < end; i = next, bin++) { /* the rows of one bin at a time */
+        next = facts->bin_start[bin + 1] < end ? facts->bin_start[bin + 1] : end;
+        size_t r = i - block->query0, keys = whole_panels(next);
+        kernels->column_sweep(block->e + r * block->stride, block->stride, next - i, block->inverse + r, keys, sweep->sum,
+                              sweep->max);
+        statistics_columns(kernels, sweep->sum, next, sums);
+        thumbnail_columns(kernels, facts, bin, next, sweep->sum, sweep->max, thumbnails);
+    }
+    statistics_diagonal(block, sums);
+}
+
+void attention_output(const struct activations *activations, const struct kernels *kernels, int layer, int head,
+                      struct attention_scratch *scratch) {
+    const struct weight_block *block = &scratch->block;
+    size_t width = activations->dim_panels * PANEL;
+    for (size_t key = 0; key < block->keys; key += MIX_KEYS) {
+        size_t keys = block->keys - key < MIX_KEYS ? block->keys - key : MIX_KEYS;
+        activations_mix(activations, kernels, layer, head, block->e + key, block->stride, block->rows, key, keys, scratch->output,
+                        key > 0);
+    }
+    for (size_t r = 0; r < block->rows; r++)
+        for (size_t d = 0; d < width; d++) scratch->output[r * width + d] *= block->inverse[r];
+}

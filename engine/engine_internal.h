@@ -1,0 +1,25 @@
+/* engine_internal.h: the engine as its own parts see it. */
+#ifndef HEADSCOPE_ENGINE_ENGINE_INTERNAL_H
+#define HEADSCOPE_ENGINE_ENGINE_INTERNAL_H
+
+#include "engine/engine.h"
+#include "engine/kernels.h"
+#include "engine/pool.h"
+
+struct engine {
+    struct engine_options options;
+    struct pool *pool;
+    const struct kernels *kernels;
+    double rate; /* floating point operations a second, as seen in past runs; a guess before */
+    char description[96];
+};
+
+/* As engine_create, with a vector path of the caller's choice: for tests and benchmarks. */
+enum engine_status engine_create_with(const struct engine_options *options, const struct kernels *kernels, struct engine **engine,
+                                      char *error, size_t error_size);
+
+/* Writes a sentence and returns the status. */
+__attribute__((format(printf, 4, 5))) enum engine_status engine_fail(enum engine_status status, char *error, size_t error_size,
+                                                                     const char *format, ...);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * statistics.h: section 1 of docs/statistics.md, gathered block by block while the weights are in cache.
+ *
+ * Most statistics are sums over rows of a weight at a certain offset i - j, or of a weight on a certain key; so two arrays
+ * hold nearly everything: sums per offset (self, previous, local, mean distance, offset_r2) and sums per key (sink mass,
+ * received weights). What is left is added row by row. All sums are float64; within a block of at most 48 rows float32.
+ *
+ * R, the rows that count, is i >= 1: the models are causal. Terms: S are the excluded keys.
+ */
+#ifndef HEADSCOPE_ENGINE_STATISTICS_H
+#define HEADSCOPE_ENGINE_STATISTICS_H
+
+#include "engine/engine.h"
+#include "engine/kernels.h"
+#include "engine/text_facts.h"
+
+enum { BLOCK_ROWS = 48 };
+
+/* Exponentials of some rows of one head: weight(r, j) = e[r * stride + j] * inverse[r], 0 above the diagonal; BLOCK_MARGIN zeros
+ * to the left of each row. See kernels.h. */
+struct weight_block {
+    size_t query0, rows; /* rows <= BLOCK_ROWS */
+    size_t keys;         /* whole panels, at least query0 + rows */
+    float *e;
+    size_t stride;
+    struct softmax_sums sums[BLOCK_ROWS];
+    float inverse[BLOCK_ROWS]; /* 1 / sum */
+};
+
+/* Scratch for the sweeps over a block, [whole_panels(n) + 2 * BLOCK_MARGIN] each. */
+struct sweep_scratch {
+    float *sum, *max;
+};
+
+/* The mass of some rows on the keys of their own kind: copies, or keys of induction. */
+struct kind_sums {
+    double mass, kept, outside; /* on all such keys; on those not in S; of those rows on any key not in S */
+};
+
+/* Sums over rows of one head; several (of different rows) may be added up. */
+struct head_sums {
+    double entropy, entropy_normalised, effective_keys, max_weight, squares;
+    double self_excluded, previous_excluded, local_excluded; /* part of these masses that lies on S */
+    struct kind_sums duplicate, induction;
+    double *offset;  /* [n] offset[n - 1 - d]: sum over R of A_i,i-d */
+    double *key;     /* [n] key[j]: sum over queries after j of A_ij */
+    uint32_t *modes; /* [n] modes[d]: rows of R whose largest weight is at offset d */
+};
+
+size_t head_sums_size(size_t n); /* bytes of the three arrays */
+/* Clears the sums; `memory` (head_sums_size bytes, aligned for double) becomes the arrays. */
+void head_sums_init(struct head_sums *sums, size_t n, void *memory);
+void head_sums_add(struct head_sums *to, const struct head_sums *from, size_t n);
+
+/* Everything but sums per key. */
+void statistics_rows(const struct kernels *kernels, const struct text_facts *facts, const struct weight_block *block,
+                     const struct sweep_scratch *scratch, struct head_sums *sums);
+/* Takes the columns sums of some rows of the block, as kernels->column_sweep gives them. */
+void statistics_columns(const struct kernels *kernels, const float *column_sums, size_t keys, struct head_sums *sums);
+/* After all column sums of the block: its own diagonal is left out again. */
+void statistics_diagonal(const struct weight_block *block, struct head_sums *sums);
+
+/* false if some sum is not finite. */
+bool statistics_finish(const struct text_facts *facts, const struct head_sums *sums, struct head_statistics *statistics);
+
+/* Received weight of key j, mean over the n - 1 - j queries after it; NAN for the last key. */
+double statistics_received(const struct head_sums *sums, size_t n, size_t j);
+
+#endif

@@ -1,0 +1,28 @@
+#include "engine/weights.h"
+
+#include <string.h>
+
+void weights_row(const struct kernels *kernels, const struct tensor *tensor, size_t row, float *x) {
+    const uint8_t *source = (const uint8_t *)tensor->data + row * tensor->row_bytes;
+    size_t n = tensor->cols;
+    switch (tensor->type) {
+    case TENSOR_F32: memcpy(x, source, n * sizeof *x); break;
+    case TENSOR_F16: kernels->unpack_f16(source, n, x); break;
+    case TENSOR_BF16: kernels->unpack_bf16(source, n, x); break;
+    case TENSOR_Q4_0: kernels->unpack_q4_0(source, n, x); break;
+    case TENSOR_Q4_1: kernels->unpack_q4_1(source, n, x); break;
+    case TENSOR_Q8_0: kernels->unpack_q8_0(source, n, x); break;
+    }
+}
+
+void weights_panel(const struct kernels *kernels, const struct tensor *tensor, size_t row0, size_t rows, float *scratch,
+                   float *panel) {
+    size_t stride = whole_panels(tensor->cols);
+    for (size_t r = 0; r < PANEL; r++) {
+        float *x = scratch + r * stride;
+        size_t have = r < rows ? tensor->cols : 0;
+        if (have) weights_row(kernels, tensor, row0 + r, x);
+        memset(x + have, 0, (stride - have) * sizeof *x);
+    }
+    kernels->transpose_panel(scratch, stride, stride, panel);
+}
