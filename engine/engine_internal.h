@@ -3,6 +3,7 @@
 #define HEADSCOPE_ENGINE_ENGINE_INTERNAL_H
 
 #include "engine/engine.h"
+#include "engine/failure.h"
 #include "engine/kernels.h"
 #include "engine/pool.h"
 
@@ -17,9 +18,5 @@ struct engine {
 /* As engine_create, with a vector path of the caller's choice: for tests and benchmarks. */
 enum engine_status engine_create_with(const struct engine_options *options, const struct kernels *kernels, struct engine **engine,
                                       char *error, size_t error_size);
-
-/* Writes a sentence and returns the status. */
-__attribute__((format(printf, 4, 5))) enum engine_status engine_fail(enum engine_status status, char *error, size_t error_size,
-                                                                     const char *format, ...);
 
 #endif

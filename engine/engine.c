@@ -1,0 +1,116 @@
+#include "engine/engine_internal.h"
+
+#include <cblas.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "engine/forward.h"
+#include "engine/model.h"
+
+/* Floating point operations a second and thread, before anything has been measured. */
+static const double rate_guess = 5e10;
+
+enum engine_status engine_create_with(const struct engine_options *options, const struct kernels *kernels, struct engine **engine,
+                                      char *error, size_t error_size) {
+    int threads = options->threads > 0 ? options->threads : pool_cores();
+    if (options->threads < 0 || threads > 1024)
+        return engine_fail(ENGINE_INVALID, error, error_size, "%d threads: between 1 and 1024, or 0 for all cores", options->threads);
+    struct engine *e = calloc(1, sizeof *e);
+    if (!e) return engine_fail_memory(error, error_size);
+    e->options = *options;
+    e->kernels = kernels;
+    e->rate = rate_guess * threads;
+    e->pool = pool_create(threads);
+    if (!e->pool) {
+        free(e);
+        return engine_fail_memory(error, error_size);
+    }
+    openblas_set_num_threads(1); /* the pool's threads each multiply their own share */
+    snprintf(e->description, sizeof e->description, "%s, OpenBLAS %s", kernels->name, openblas_get_corename());
+    *engine = e;
+    return ENGINE_OK;
+}
+
+enum engine_status engine_create(const struct engine_options *options, struct engine **engine, char *error, size_t error_size) {
+    return engine_create_with(options, kernels_best(), engine, error, error_size);
+}
+
+void engine_destroy(struct engine *engine) {
+    if (!engine) return;
+    pool_destroy(engine->pool);
+    free(engine);
+}
+
+int engine_threads(const struct engine *engine) {
+    return pool_threads(engine->pool);
+}
+
+const char *engine_kernels(const struct engine *engine) {
+    return engine->description;
+}
+
+static enum engine_status check_input(const struct engine *engine, const struct analysis_input *input, uint64_t *bytes, char *error,
+                                      size_t error_size) {
+    const struct model *model = input->model;
+    size_t n = input->n;
+    if (n == 0) return engine_fail(ENGINE_INVALID, error, error_size, "there are no tokens to analyse; give some text");
+    if (n > (size_t)model->config.context)
+        return engine_fail(ENGINE_TOO_LARGE, error, error_size, "%zu tokens are more than the %d that the model reads; shorten the text",
+                           n, model->config.context);
+    for (size_t i = 0; i < n; i++)
+        if (input->ids[i] < 0 || input->ids[i] >= model->config.vocabulary)
+            return engine_fail(ENGINE_INVALID, error, error_size, "token %zu has id %d; the model's ids are 0 to %d", i,
+                               (int)input->ids[i], model->config.vocabulary - 1);
+    for (size_t s = 0; s < input->excluded_count; s++)
+        if (input->excluded[s] >= n || (s > 0 && input->excluded[s] <= input->excluded[s - 1]))
+            return engine_fail(ENGINE_INVALID, error, error_size,
+                               "excluded key %u: positions must be ascending and below the number of tokens, %zu",
+                               (unsigned)input->excluded[s], n);
+    *bytes = forward_size(engine->kernels, model, pool_threads(engine->pool), n);
+    if (engine->options.memory_max > 0 && *bytes > engine->options.memory_max)
+        return engine_fail(ENGINE_TOO_LARGE, error, error_size,
+                           "%zu tokens need %.1f MB of memory and %.1f MB are allowed; shorten the text or raise --memory-max", n,
+                           (double)*bytes * 1e-6, (double)engine->options.memory_max * 1e-6);
+    return ENGINE_OK;
+}
+
+enum engine_status analysis_estimate(struct engine *engine, const struct analysis_input *input, struct analysis_estimate *estimate,
+                                     char *error, size_t error_size) {
+    uint64_t bytes;
+    enum engine_status status = check_input(engine, input, &bytes, error, error_size);
+    if (status != ENGINE_OK) return status;
+    *estimate = (struct analysis_estimate){.seconds = forward_operations(input->model, input->n, 0) / engine->rate, .bytes = bytes};
+    return ENGINE_OK;
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+enum engine_status analysis_run(struct engine *engine, const struct analysis_input *input, const struct activations *prefix,
+                                const struct analysis_observer *observer, uint32_t **sinks, size_t *sink_count,
+                                struct activations **activations, char *error, size_t error_size) {
+    uint64_t bytes;
+    enum engine_status status = check_input(engine, input, &bytes, error, error_size);
+    if (status != ENGINE_OK) return status;
+    double start = seconds_now();
+    status = forward_run(engine, input, prefix, observer, sinks, sink_count, activations, error, error_size);
+    double seconds = seconds_now() - start;
+    if (status == ENGINE_OK && !prefix && seconds > 1e-4)
+        engine->rate += (forward_operations(input->model, input->n, 0) / seconds - engine->rate) / 2;
+    return status;
+}
+
+size_t analysis_default_exclusions(const struct model *model, const int32_t *ids, size_t n, uint32_t *excluded) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t size;
+        bool special = false;
+        model_token_bytes(model, ids[i], &size, &special);
+        if (i == 0 || special) excluded[count++] = (uint32_t)i;
+    }
+    return count;
+}

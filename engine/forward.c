@@ -1,0 +1,447 @@
+#include "engine/forward.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/activations.h"
+#include "engine/attention.h"
+#include "engine/linear.h"
+#include "engine/memory.h"
+#include "engine/rope.h"
+#include "engine/weights.h"
+
+/* Rows that a thread takes at a time where rows are independent: whole panels of keys, so that no two threads share one. */
+enum { ROWS_AT_ONCE = PANEL };
+/* The rows of a head are spread over so many sums, that several threads may work on it and the result does not depend on which. */
+enum { SHARES_OF_A_HEAD = 4 };
+
+/* A sink of the text: more than this received weight, in at least a tenth of the heads, seen by so many queries. */
+static const double sink_weight = 0.3;
+enum { SINK_HEADS_SHARE = 10, SINK_QUERIES = 8 };
+
+struct head_share {
+    struct head_sums sums;
+    struct thumbnail_sums thumbnails;
+    double *memory; /* of the arrays of sums */
+};
+
+struct worker {
+    struct attention_scratch attention;
+    float *linear;
+    float *cosine, *sine; /* [rope_dim / 2] */
+};
+
+struct run {
+    struct engine *engine;
+    const struct kernels *kernels;
+    const struct model *model;
+    const struct model_config *config;
+    const struct analysis_observer *observer;
+    const struct activations *prefix;
+    struct activations *activations;
+    struct text_facts facts;
+    size_t n, reused, rows; /* rows = n - reused: what runs through the linear layers */
+    int layer;
+    bool keeps_output; /* false in the last layer, whose output nobody asks for */
+
+    /* [rows, ...], row i of them is position reused + i */
+    float *residual, *normed, *mixed, *hidden, *k, *v;
+    size_t d_stride, q_stride, ff_stride, kv_stride;
+    float *norm_weight; /* [d_model] */
+
+    struct worker *worker;    /* [threads] */
+    struct head_share *share; /* [heads, shares] */
+    size_t shares, block_rows;
+    _Atomic size_t *shares_left; /* [heads] */
+
+    struct head_statistics *statistics; /* [heads] */
+    uint8_t *max, *mean, *excluded;
+    _Atomic uint32_t *receiving_heads; /* [n] heads in which key j receives more than sink_weight */
+
+    struct linear linear;
+    void *blocks[8];
+    int block_count;
+    bool to_publish;
+    _Atomic size_t next;
+    _Atomic bool cancelled, not_finite;
+    struct timespec last_breath;
+};
+
+/* ---- memory: everything is taken before the first layer --------------------------------------------------------- */
+
+struct sizes {
+    size_t rows_floats, worker_floats, share_bytes, head_bytes;
+};
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t share_count(size_t n) {
+    size_t blocks = (n + attention_block_rows(n) - 1) / attention_block_rows(n);
+    return blocks < SHARES_OF_A_HEAD ? blocks : SHARES_OF_A_HEAD;
+}
+
+static size_t strides_of(struct run *run, const struct model_config *c) {
+    run->d_stride = whole_panels((size_t)c->d_model);
+    run->q_stride = whole_panels((size_t)c->heads * (size_t)c->head_dim);
+    run->ff_stride = whole_panels((size_t)c->d_ff);
+    run->kv_stride = whole_panels((size_t)c->kv_heads * (size_t)c->head_dim);
+    return 2 * run->d_stride + run->q_stride + run->ff_stride + 2 * run->kv_stride;
+}
+
+static size_t linear_floats(const struct kernels *kernels, const struct model_config *c) {
+    size_t widest = larger((size_t)c->d_model, larger((size_t)c->d_ff, (size_t)c->heads * (size_t)c->head_dim));
+    return whole_panels(linear_scratch(kernels, widest));
+}
+
+static struct sizes sizes_of(const struct kernels *kernels, const struct model *model, size_t n, size_t rows) {
+    const struct model_config *c = &model->config;
+    struct run strides;
+    return (struct sizes){
+        .rows_floats = rows * strides_of(&strides, c) + whole_panels((size_t)c->d_model),
+        .worker_floats = whole_panels(attention_scratch_floats(model, n)) + linear_floats(kernels, c) +
+                         2 * whole_panels((size_t)c->rope_dim / 2 + 1),
+        .share_bytes = whole_panels(head_sums_size(n)), /* a multiple of what double needs */
+        .head_bytes = sizeof(struct head_statistics) + (2 * THUMBNAIL_BINS + 1) * THUMBNAIL_BINS,
+    };
+}
+
+uint64_t forward_size(const struct kernels *kernels, const struct model *model, int threads, size_t n) {
+    struct sizes s = sizes_of(kernels, model, n, n);
+    size_t heads = (size_t)model->config.heads, shares = heads * share_count(n), workers = (size_t)threads;
+    return activations_size(model, n) + text_facts_size(n) + memory_aligned_size(s.rows_floats * sizeof(float)) +
+           memory_aligned_size(workers * s.worker_floats * sizeof(float)) + workers * sizeof(struct worker) +
+           memory_aligned_size(shares * s.share_bytes) + shares * sizeof(struct head_share) +
+           heads * (s.head_bytes + sizeof(size_t)) + n * 2 * sizeof(uint32_t);
+}
+
+static void *take(struct run *run, void *block) {
+    if (block) run->blocks[run->block_count++] = block;
+    return block;
+}
+
+static bool take_rows(struct run *run, const struct sizes *s) {
+    size_t rows = run->rows;
+    float *block = take(run, memory_aligned(s->rows_floats * sizeof *block));
+    if (!block) return false;
+    strides_of(run, run->config);
+    run->residual = block;
+    run->normed = run->residual + rows * run->d_stride;
+    run->mixed = run->normed + rows * run->d_stride;
+    run->hidden = run->mixed + rows * run->q_stride;
+    run->k = run->hidden + rows * run->ff_stride;
+    run->v = run->k + rows * run->kv_stride;
+    run->norm_weight = run->v + rows * run->kv_stride;
+    if (run->d_stride != (size_t)run->config->d_model || run->q_stride != (size_t)(run->config->heads * run->config->head_dim))
+        memset(block, 0, s->rows_floats * sizeof *block); /* the padding of rows stays 0 */
+    return true;
+}
+
+static bool take_workers(struct run *run, const struct sizes *s) {
+    size_t threads = (size_t)pool_threads(run->engine->pool), pairs = whole_panels((size_t)run->config->rope_dim / 2 + 1);
+    float *block = take(run, memory_aligned(threads * s->worker_floats * sizeof *block));
+    run->worker = take(run, calloc(threads, sizeof *run->worker));
+    if (!block || !run->worker) return false;
+    for (size_t t = 0; t < threads; t++, block += s->worker_floats) {
+        struct worker *worker = &run->worker[t];
+        attention_scratch_init(&worker->attention, run->model, run->n, block);
+        worker->linear = block + whole_panels(attention_scratch_floats(run->model, run->n));
+        worker->cosine = worker->linear + linear_floats(run->kernels, run->config);
+        worker->sine = worker->cosine + pairs;
+    }
+    return true;
+}
+
+static bool take_heads(struct run *run, const struct sizes *s) {
+    size_t heads = (size_t)run->config->heads, bins = (size_t)run->facts.bins;
+    run->block_rows = attention_block_rows(run->n);
+    run->shares = share_count(run->n);
+    size_t shares = heads * run->shares;
+    char *arrays = take(run, memory_aligned(shares * s->share_bytes));
+    run->share = take(run, calloc(shares, sizeof *run->share));
+    run->shares_left = take(run, calloc(heads, sizeof *run->shares_left));
+    run->receiving_heads = take(run, calloc(run->n, sizeof *run->receiving_heads));
+    run->statistics = take(run, calloc(heads, s->head_bytes));
+    if (!arrays || !run->share || !run->shares_left || !run->receiving_heads || !run->statistics) return false;
+    for (size_t i = 0; i < shares; i++) run->share[i].memory = (double *)(void *)(arrays + i * s->share_bytes);
+    run->max = (uint8_t *)(run->statistics + heads);
+    run->mean = run->max + heads * bins * bins;
+    run->excluded = run->mean + heads * bins * bins;
+    return true;
+}
+
+static size_t shared_prefix(const struct activations *prefix, const struct analysis_input *input) {
+    size_t n = 0;
+    if (!prefix || prefix->model != input->model) return 0;
+    while (n < input->n && n < prefix->n && prefix->ids[n] == input->ids[n]) n++;
+    return n;
+}
+
+static void run_finish(struct run *run) {
+    while (run->block_count > 0) free(run->blocks[--run->block_count]);
+    text_facts_finish(&run->facts);
+    activations_destroy(run->activations);
+}
+
+static bool run_init(struct run *run, struct engine *engine, const struct analysis_input *input,
+                     const struct activations *prefix, const struct analysis_observer *observer) {
+    *run = (struct run){.engine = engine, .kernels = engine->kernels, .model = input->model, .config = &input->model->config,
+                        .observer = observer, .prefix = prefix, .n = input->n, .reused = shared_prefix(prefix, input)};
+    run->rows = run->n - run->reused;
+    struct sizes s = sizes_of(run->kernels, run->model, run->n, run->rows);
+    if (text_facts_init(&run->facts, input->ids, input->n, input->excluded, input->excluded_count)) {
+        run->activations = activations_create(input->model, input->ids, input->n);
+        if (run->activations && take_rows(run, &s) && take_workers(run, &s) && take_heads(run, &s)) return true;
+    }
+    run_finish(run);
+    return false;
+}
+
+/* ---- phases: one function for all workers at once ---------------------------------------------------------------- */
+
+static bool stopped(struct run *run) {
+    return atomic_load_explicit(&run->cancelled, memory_order_relaxed);
+}
+
+/* Between pieces of work, on the caller's thread: at most once a millisecond. */
+static void breathe(struct run *run, int worker) {
+    if (worker != 0 || !run->observer || !run->observer->breathe) return;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if ((now.tv_sec - run->last_breath.tv_sec) * 1000000000L + now.tv_nsec - run->last_breath.tv_nsec < 1000000) return;
+    if (!run->observer->breathe(run->observer->context)) atomic_store(&run->cancelled, true);
+    clock_gettime(CLOCK_MONOTONIC, &run->last_breath);
+}
+
+static void phase(struct run *run, pool_work *work) {
+    if (stopped(run)) return;
+    atomic_store_explicit(&run->next, 0, memory_order_relaxed);
+    pool_run(run->engine->pool, work, run);
+}
+
+/* The next rows of a phase whose rows are independent, counted from row 0 of the residual stream. */
+static bool next_rows(struct run *run, size_t *first, size_t *end) {
+    /* pieces end where positions do, not rows: panels of keys belong to one thread */
+    size_t piece = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed) + run->reused / ROWS_AT_ONCE;
+    size_t from = piece * ROWS_AT_ONCE, to = from + ROWS_AT_ONCE;
+    if (from >= run->n) return false;
+    *first = from > run->reused ? from - run->reused : 0;
+    *end = (to < run->n ? to : run->n) - run->reused;
+    return true;
+}
+
+static void embed_work(void *context, int worker) {
+    struct run *run = context;
+    (void)worker;
+    for (size_t i, end; next_rows(run, &i, &end);)
+        for (; i < end; i++)
+            weights_row(run->kernels, &run->model->embedding, (size_t)run->activations->ids[run->reused + i],
+                        run->residual + i * run->d_stride);
+}
+
+static void norm_work(void *context, int worker) {
+    struct run *run = context;
+    for (size_t i, end; !stopped(run) && next_rows(run, &i, &end); breathe(run, worker))
+        for (; i < end; i++) {
+            double squares = run->kernels->rms_norm(run->residual + i * run->d_stride, run->norm_weight, (size_t)run->config->d_model,
+                                                    run->config->norm_epsilon, run->normed + i * run->d_stride);
+            if (!isfinite(squares)) atomic_store_explicit(&run->not_finite, true, memory_order_relaxed);
+        }
+}
+
+static void normalise(struct run *run, const struct tensor *weight) {
+    weights_row(run->kernels, weight, 0, run->norm_weight);
+    phase(run, norm_work);
+}
+
+static void publish(struct run *run) {
+    if (!run->to_publish) return;
+    run->to_publish = false;
+    struct layer_result result = {.layer = run->layer, .heads = run->config->heads, .statistics = run->statistics,
+                                  .rows = run->facts.bins, .cols = run->facts.bins,
+                                  .max = run->max, .mean = run->mean, .excluded = run->excluded};
+    if (run->observer && run->observer->layer && !run->observer->layer(run->observer->context, &result))
+        atomic_store(&run->cancelled, true);
+}
+
+/* The layer that has just been finished is handed out by the caller's thread while the others go on. */
+static void linear_work(void *context, int worker) {
+    struct run *run = context;
+    if (worker == 0) publish(run);
+    while (!stopped(run) && linear_step(&run->linear, run->worker[worker].linear)) breathe(run, worker);
+}
+
+static struct linear linear_from(struct run *run, const float *x, size_t x_stride, bool accumulate) {
+    return (struct linear){.kernels = run->kernels, .x = x, .x_stride = x_stride, .rows = run->rows, .accumulate = accumulate,
+                           .threads = pool_threads(run->engine->pool)};
+}
+
+static void project(struct run *run, const struct tensor *weight, const struct tensor *up, const float *x, size_t x_stride, float *y,
+                    size_t y_stride, bool accumulate) {
+    run->linear = linear_from(run, x, x_stride, accumulate);
+    run->linear.part[run->linear.parts++] = (struct linear_part){weight, up, y, y_stride};
+    phase(run, linear_work);
+}
+
+/* q goes to where it stays, k and v to where they are turned and put into panels. */
+static void project_qkv(struct run *run, const struct layer_weights *w, struct layer_activations *a) {
+    run->linear = linear_from(run, run->normed, run->d_stride, false);
+    run->linear.parts = 3;
+    run->linear.part[0] = (struct linear_part){&w->q, NULL, a->q + run->reused * run->activations->q_stride, run->activations->q_stride};
+    run->linear.part[1] = (struct linear_part){&w->k, NULL, run->k, run->kv_stride};
+    run->linear.part[2] = (struct linear_part){&w->v, NULL, run->v, run->kv_stride};
+    phase(run, linear_work);
+}
+
+static void rope_work(void *context, int worker) {
+    struct run *run = context;
+    const struct model_config *c = run->config;
+    struct worker *w = &run->worker[worker];
+    float *q = run->activations->layer[run->layer].q;
+    for (size_t i, end; !stopped(run) && next_rows(run, &i, &end); breathe(run, worker))
+        for (; i < end; i++) {
+            size_t position = run->reused + i;
+            rope_angles(c, position, w->cosine, w->sine);
+            rope_turn(c, (size_t)c->heads, w->cosine, w->sine, q + position * run->activations->q_stride);
+            rope_turn(c, (size_t)c->kv_heads, w->cosine, w->sine, run->k + i * run->kv_stride);
+            activations_store_row(run->activations, run->layer, position, run->k + i * run->kv_stride, run->v + i * run->kv_stride);
+        }
+}
+
+/* ---- attention ------------------------------------------------------------------------------------------------- */
+
+static void finish_head(struct run *run, size_t head) {
+    struct head_share *first = &run->share[head * run->shares];
+    size_t bins = (size_t)run->facts.bins;
+    for (size_t s = 1; s < run->shares; s++) {
+        head_sums_add(&first->sums, &first[s].sums, run->n);
+        thumbnail_sums_add(&first->thumbnails, &first[s].thumbnails, &run->facts);
+    }
+    if (!statistics_finish(&run->facts, &first->sums, &run->statistics[head])) atomic_store(&run->not_finite, true);
+    thumbnail_finish(&run->facts, &first->thumbnails, run->max + head * bins * bins, run->mean + head * bins * bins,
+                     run->excluded + head * bins);
+    for (size_t j = 0; j + SINK_QUERIES < run->n; j++)
+        if (statistics_received(&first->sums, run->n, j) > sink_weight)
+            atomic_fetch_add_explicit(&run->receiving_heads[j], 1, memory_order_relaxed);
+}
+
+static void attend_block(struct run *run, size_t head, size_t query0, struct worker *worker, struct head_share *share) {
+    struct layer_activations *a = &run->activations->layer[run->layer];
+    struct attention_scratch *scratch = &worker->attention;
+    size_t rows = run->n - query0 < run->block_rows ? run->n - query0 : run->block_rows;
+    attention_weights(run->activations, run->kernels, run->layer, (int)head, query0, rows, scratch);
+    for (size_t r = 0; r < rows; r++) {
+        a->row_max[head * run->n + query0 + r] = scratch->block.sums[r].max;
+        a->row_inverse[head * run->n + query0 + r] = scratch->block.inverse[r];
+    }
+    attention_gather(run->kernels, &run->facts, scratch, &share->sums, &share->thumbnails);
+    if (!run->keeps_output || query0 + rows <= run->reused) return;
+    attention_output(run->activations, run->kernels, run->layer, (int)head, scratch);
+    size_t head_dim = (size_t)run->config->head_dim, width = run->activations->dim_panels * PANEL;
+    for (size_t i = larger(query0, run->reused); i < query0 + rows; i++)
+        memcpy(run->mixed + (i - run->reused) * run->q_stride + head * head_dim, scratch->output + (i - query0) * width,
+               head_dim * sizeof(float));
+}
+
+/* A task is one share of one head: every shares-th block of rows, the longest rows first. */
+static void attend_work(void *context, int worker) {
+    struct run *run = context;
+    size_t tasks = (size_t)run->config->heads * run->shares, blocks = (run->n + run->block_rows - 1) / run->block_rows;
+    for (size_t task; !stopped(run) && (task = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < tasks;) {
+        size_t head = task / run->shares;
+        struct head_share *share = &run->share[task];
+        head_sums_init(&share->sums, run->n, share->memory);
+        thumbnail_sums_init(&share->thumbnails, &run->facts);
+        for (size_t b = task % run->shares; b < blocks && !stopped(run); b += run->shares) {
+            attend_block(run, head, (blocks - 1 - b) * run->block_rows, &run->worker[worker], share);
+            breathe(run, worker);
+        }
+        if (atomic_fetch_sub_explicit(&run->shares_left[head], 1, memory_order_acq_rel) == 1) finish_head(run, head);
+    }
+}
+
+static void attend(struct run *run) {
+    for (int h = 0; h < run->config->heads; h++) atomic_store_explicit(&run->shares_left[h], run->shares, memory_order_relaxed);
+    if (run->reused) activations_copy_rows(run->activations, run->prefix, run->layer, run->reused);
+    phase(run, attend_work);
+    run->to_publish = true;
+}
+
+/* ---- the model ------------------------------------------------------------------------------------------------- */
+
+/* A pre-norm decoder layer with grouped-query attention and a gated feed-forward layer (Touvron et al. 2023). */
+static void run_layer(struct run *run, int layer) {
+    const struct layer_weights *w = &run->model->layer[layer];
+    run->layer = layer;
+    run->keeps_output = layer + 1 < run->config->layers && run->rows > 0;
+
+    if (run->rows > 0) {
+        normalise(run, &w->attention_norm);
+        project_qkv(run, w, &run->activations->layer[layer]);
+        phase(run, rope_work);
+    }
+    attend(run);
+    if (!run->keeps_output || stopped(run) || atomic_load(&run->not_finite) || model_is_broken(run->model)) return;
+    project(run, &w->o, NULL, run->mixed, run->q_stride, run->residual, run->d_stride, true);
+    normalise(run, &w->ffn_norm);
+    project(run, &w->gate, &w->up, run->normed, run->d_stride, run->hidden, run->ff_stride, false);
+    project(run, &w->down, NULL, run->hidden, run->ff_stride, run->residual, run->d_stride, true);
+}
+
+static enum engine_status run_layers(struct run *run, char *error, size_t error_size) {
+    if (run->rows > 0) phase(run, embed_work);
+    for (int layer = 0; layer < run->config->layers; layer++) {
+        run_layer(run, layer);
+        if (model_is_broken(run->model))
+            return engine_fail(ENGINE_BROKEN, error, error_size,
+                               "the model's file was cut short or replaced while it was in use; open it again");
+        if (atomic_load(&run->not_finite))
+            return engine_fail(ENGINE_BROKEN, error, error_size,
+                               "layer %d of the model gives numbers that are not finite: its file is damaged", layer);
+        if (!stopped(run)) publish(run);
+        if (stopped(run)) return engine_fail(ENGINE_CANCELLED, error, error_size, "the analysis was cancelled");
+    }
+    return ENGINE_OK;
+}
+
+/* In place: the positions take the room of nothing else. *sinks is freed by the caller. */
+static bool find_sinks(struct run *run, uint32_t **sinks, size_t *count) {
+    size_t heads = (size_t)run->config->heads * (size_t)run->config->layers;
+    *sinks = malloc(run->n * sizeof **sinks);
+    if (!*sinks) return false;
+    *count = 0;
+    for (size_t j = 0; j < run->n; j++)
+        if (atomic_load(&run->receiving_heads[j]) > 0 && atomic_load(&run->receiving_heads[j]) * SINK_HEADS_SHARE >= heads)
+            (*sinks)[(*count)++] = (uint32_t)j;
+    return true;
+}
+
+double forward_operations(const struct model *model, size_t n, size_t reused) {
+    const struct model_config *c = &model->config;
+    double d = c->d_model, q = (double)c->heads * c->head_dim, kv = (double)c->kv_heads * c->head_dim, ff = c->d_ff;
+    double linear = 2 * (d * (2 * q + 2 * kv) + 3 * d * ff), all = (double)n, fresh = (double)(n - reused);
+    return c->layers * (linear * fresh + all * all * q + (all + (double)reused) * fresh * q);
+}
+
+enum engine_status forward_run(struct engine *engine, const struct analysis_input *input, const struct activations *prefix,
+                               const struct analysis_observer *observer, uint32_t **sinks, size_t *sink_count,
+                               struct activations **activations, char *error, size_t error_size) {
+    struct run run;
+    uint32_t *found = NULL;
+    size_t count = 0;
+    if (!run_init(&run, engine, input, prefix, observer)) return engine_fail_memory(error, error_size);
+    enum engine_status status = run_layers(&run, error, error_size);
+    if (status == ENGINE_OK && !find_sinks(&run, &found, &count)) status = engine_fail_memory(error, error_size);
+    if (status == ENGINE_OK) {
+        *sinks = found;
+        *sink_count = count;
+        *activations = run.activations;
+        run.activations = NULL;
+    }
+    run_finish(&run);
+    return status;
+}

@@ -1,0 +1,201 @@
+/* reading.c: rectangles, tiles and series of one head, computed again from activations. On the caller's thread alone: they may be
+ * asked for while the pool is in the middle of a run. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/activations.h"
+#include "engine/attention.h"
+#include "engine/engine_internal.h"
+#include "engine/memory.h"
+
+enum { TILE = 256 };
+
+static enum engine_status check_head(const struct activations *a, int layer, int head, char *error, size_t error_size) {
+    const struct model_config *c = &a->model->config;
+    if (layer < 0 || layer >= c->layers || head < 0 || head >= c->heads)
+        return engine_fail(ENGINE_INVALID, error, error_size, "there is no head %d.%d: the model has %d layers of %d heads", layer, head,
+                           c->layers, c->heads);
+    return ENGINE_OK;
+}
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Weights of rows query0 .. query0 + rows - 1 on the keys of whole panels from key_panel0 on; 0 above the diagonal and beyond n. */
+static void read_rows(const struct engine *engine, const struct activations *a, int layer, int head, size_t query0, size_t rows,
+                      size_t key_panel0, size_t key_panels, float *weights, size_t stride) {
+    const struct layer_activations *l = &a->layer[layer];
+    size_t key0 = key_panel0 * PANEL, keys = key_panels * PANEL;
+    activations_scores(a, engine->kernels, layer, head, query0, rows, key_panel0, key_panels, weights, stride);
+    for (size_t r = 0; r < rows; r++) {
+        size_t i = query0 + r, visible = i + 1 > key0 ? smaller(i + 1 - key0, keys) : 0;
+        float *row = weights + r * stride;
+        engine->kernels->weights_row(row, smaller(whole_panels(visible), keys), l->row_max[(size_t)head * a->n + i],
+                                     l->row_inverse[(size_t)head * a->n + i], row);
+        memset(row + visible, 0, (keys - visible) * sizeof *row);
+    }
+}
+
+enum engine_status attention_read(struct engine *engine, const struct activations *activations, int layer, int head,
+                                  const struct rectangle *rectangle, float *weights, char *error, size_t error_size) {
+    enum engine_status status = check_head(activations, layer, head, error, error_size);
+    if (status != ENGINE_OK) return status;
+    size_t n = activations->n, query0 = rectangle->query0, query1 = rectangle->query1, key0 = rectangle->key0, key1 = rectangle->key1;
+    if (query0 > query1 || query1 > n || key0 > key1 || key1 > n)
+        return engine_fail(ENGINE_INVALID, error, error_size, "queries %zu:%zu, keys %zu:%zu: ranges must lie within 0:%zu", query0,
+                           query1, key0, key1, n);
+    if (query0 == query1 || key0 == key1) return ENGINE_OK;
+    size_t panel0 = key0 / PANEL, panels = whole_panels(key1) / PANEL - panel0, stride = panels * PANEL, width = key1 - key0;
+    float *block = memory_aligned(BLOCK_ROWS * stride * sizeof *block);
+    if (!block) return engine_fail_memory(error, error_size);
+    for (size_t i = query0; i < query1; i += BLOCK_ROWS) {
+        size_t rows = smaller(BLOCK_ROWS, query1 - i);
+        read_rows(engine, activations, layer, head, i, rows, panel0, panels, block, stride);
+        for (size_t r = 0; r < rows; r++)
+            memcpy(weights + (i + r - query0) * width, block + r * stride + (key0 - panel0 * PANEL), width * sizeof *weights);
+    }
+    free(block);
+    return ENGINE_OK;
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------------------------- */
+
+/* How many (query, key) of a pixel have key <= query. */
+static double visible_pairs(size_t query0, size_t query1, size_t key0, size_t key1) {
+    double pairs = 0;
+    if (query0 < key0) query0 = smaller(key0, query1);
+    size_t full = query0 > key1 ? query0 : smaller(key1, query1); /* from here on every key is seen */
+    double first = (double)(query0 + 1 - key0), rows = (double)(full - query0);
+    pairs += rows * first + rows * (rows - 1) / 2;
+    return pairs + (double)(query1 - full) * (double)(key1 - key0);
+}
+
+struct tile {
+    struct engine *engine;
+    const struct activations *activations;
+    int layer, head;
+    size_t pixel;                  /* weights a side: 2^zoom */
+    size_t query0, query1, key0, key1;
+    size_t width;                  /* pixels */
+    enum pooling pooling;
+    float *block, *sum, *max;      /* [BLOCK_ROWS, stride], [stride], [stride] */
+    size_t panel0, stride;
+    float total[TILE], largest[TILE]; /* of one row of pixels */
+};
+
+/* Adds rows of weights that lie in one row of pixels. */
+static void tile_rows(struct tile *t, size_t query, size_t rows) {
+    static const float ones[BLOCK_ROWS] = {
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    size_t key1 = smaller(t->key1, query + rows); /* beyond, nothing is visible */
+    if (key1 <= t->key0) return;
+    size_t panels = whole_panels(key1) / PANEL - t->panel0, skip = t->key0 - t->panel0 * PANEL;
+    const struct kernels *kernels = t->engine->kernels;
+    read_rows(t->engine, t->activations, t->layer, t->head, query, rows, t->panel0, panels, t->block, t->stride);
+    kernels->column_sweep(t->block, t->stride, rows, ones, panels * PANEL, t->sum, t->max);
+    for (size_t x = 0; x < t->width && t->key0 + x * t->pixel < key1; x++) {
+        size_t first = x * t->pixel, keys = smaller(t->pixel, key1 - t->key0 - first);
+        double sum;
+        float max;
+        kernels->pool_cell(t->sum + skip + first, t->max + skip + first, keys, &sum, &max);
+        t->total[x] += (float)sum;
+        t->largest[x] = max > t->largest[x] ? max : t->largest[x];
+    }
+}
+
+static void tile_pixels(struct tile *t, size_t query, size_t query_end, uint8_t *pixels) {
+    if (t->pooling == POOL_MEAN)
+        for (size_t x = 0; x < t->width; x++) {
+            size_t key = t->key0 + x * t->pixel;
+            double pairs = visible_pairs(query, query_end, key, smaller(key + t->pixel, t->key1));
+            t->largest[x] = pairs > 0 ? (float)((double)t->total[x] / pairs) : 0;
+        }
+    sqrt_bytes(t->largest, t->width, pixels);
+}
+
+enum engine_status attention_tile(struct engine *engine, const struct activations *activations, int layer, int head, int zoom,
+                                  size_t x, size_t y, enum pooling pooling, uint8_t *pixels, int *width, int *height, char *error,
+                                  size_t error_size) {
+    enum engine_status status = check_head(activations, layer, head, error, error_size);
+    if (status != ENGINE_OK) return status;
+    size_t n = activations->n;
+    int zoom_max = 0;
+    while (n > (size_t)1 << zoom_max) zoom_max++;
+    if (zoom < 0 || zoom > zoom_max)
+        return engine_fail(ENGINE_INVALID, error, error_size, "zoom %d: a map of %zu tokens has levels 0 to %d", zoom, n, zoom_max);
+    size_t pixel = (size_t)1 << zoom, side = (n + pixel - 1) / pixel, tiles = (side + TILE - 1) / TILE;
+    if (x >= tiles || y >= tiles)
+        return engine_fail(ENGINE_INVALID, error, error_size, "there is no tile %zu/%zu at zoom %d: the map has %zu x %zu there", x, y,
+                           zoom, tiles, tiles);
+    struct tile t = {.engine = engine, .activations = activations, .layer = layer, .head = head, .pixel = pixel,
+                     .query0 = y * TILE * pixel, .query1 = smaller((y + 1) * TILE * pixel, n),
+                     .key0 = x * TILE * pixel, .key1 = smaller((x + 1) * TILE * pixel, n),
+                     .width = smaller(TILE, side - x * TILE), .pooling = pooling};
+    t.panel0 = t.key0 / PANEL;
+    t.stride = whole_panels(t.key1) - t.panel0 * PANEL + PANEL; /* not a multiple of a page */
+    t.block = memory_aligned((BLOCK_ROWS + 2) * t.stride * sizeof *t.block);
+    if (!t.block) return engine_fail_memory(error, error_size);
+    t.sum = t.block + BLOCK_ROWS * t.stride;
+    t.max = t.sum + t.stride;
+    size_t rows = smaller(TILE, side - y * TILE);
+    for (size_t r = 0; r < rows; r++) {
+        size_t first = t.query0 + r * pixel, end = smaller(first + pixel, t.query1);
+        memset(t.total, 0, sizeof t.total);
+        memset(t.largest, 0, sizeof t.largest);
+        for (size_t i = first; i < end; i += BLOCK_ROWS) tile_rows(&t, i, smaller(BLOCK_ROWS, end - i));
+        tile_pixels(&t, first, end, pixels + r * t.width);
+    }
+    free(t.block);
+    *width = (int)t.width;
+    *height = (int)rows;
+    return ENGINE_OK;
+}
+
+/* ---- series ---------------------------------------------------------------------------------------------------- */
+
+enum engine_status attention_series(struct engine *engine, const struct activations *activations, int layer, int head,
+                                    const uint32_t *excluded, size_t excluded_count, const struct head_series *series, char *error,
+                                    size_t error_size) {
+    enum engine_status status = check_head(activations, layer, head, error, error_size);
+    if (status != ENGINE_OK) return status;
+    size_t n = activations->n, block_rows = attention_block_rows(n);
+    for (size_t s = 0; s < excluded_count; s++)
+        if (excluded[s] >= n || (s > 0 && excluded[s] <= excluded[s - 1]))
+            return engine_fail(ENGINE_INVALID, error, error_size, "excluded key %u: positions must be ascending and below %zu",
+                               (unsigned)excluded[s], n);
+    float *memory = memory_aligned(attention_scratch_floats(activations->model, n) * sizeof *memory);
+    double *received = calloc(n, sizeof *received);
+    if (!memory || !received) {
+        free(memory);
+        free(received);
+        return engine_fail_memory(error, error_size);
+    }
+    struct attention_scratch scratch;
+    attention_scratch_init(&scratch, activations->model, n, memory);
+    struct weight_block *block = &scratch.block;
+    for (size_t i = 0; i < n; i += block_rows) {
+        attention_weights(activations, engine->kernels, layer, head, i, smaller(block_rows, n - i), &scratch);
+        for (size_t r = 0; r < block->rows; r++) {
+            const struct softmax_sums *row = &block->sums[r];
+            const float *e = block->e + r * block->stride;
+            double entropy = log(row->sum) - row->weighted / row->sum, sink = 0;
+            for (size_t s = 0; s < excluded_count && excluded[s] <= i + r; s++) sink += (double)e[excluded[s]];
+            if (series->entropy) series->entropy[i + r] = entropy > 0 ? entropy : 0;
+            if (series->max_weight) series->max_weight[i + r] = 1 / row->sum;
+            if (series->sink_mass) series->sink_mass[i + r] = sink / row->sum;
+            received[i + r] -= (double)(e[i + r] * block->inverse[r]);
+        }
+        engine->kernels->column_sweep(block->e, block->stride, block->rows, block->inverse, block->keys, scratch.sweep.sum,
+                                      scratch.sweep.max);
+        engine->kernels->add_to_double(received, scratch.sweep.sum, smaller(block->keys, n));
+    }
+    if (series->received)
+        for (size_t j = 0; j < n; j++)
+            series->received[j] = j + 1 == n ? NAN : received[j] > 0 ? received[j] / (double)(n - 1 - j) : 0;
+    free(memory);
+    free(received);
+    return ENGINE_OK;
+}
