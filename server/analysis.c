@@ -49,7 +49,7 @@ void analyses_destroy(struct analyses *analyses) {
     if (!analyses) return;
     while (analyses->table) {
         struct analysis *analysis = analyses->table;
-        if (table_remove(analyses, analysis)) analysis_free(analysis);
+        if (analyses_table_remove(analyses, analysis)) analysis_free(analysis);
     }
     activation_cache_destroy(analyses->activations);
     pthread_mutex_destroy(&analyses->lock);
@@ -100,7 +100,7 @@ void analysis_release(struct analyses *analyses, struct analysis *analysis) {
 /* One of the table, held. */
 static struct analysis *analyses_join(struct analyses *analyses, const char *id, bool again) {
     pthread_mutex_lock(&analyses->lock);
-    struct analysis *analysis = table_find(analyses, id, again);
+    struct analysis *analysis = analyses_table_find(analyses, id, again);
     if (analysis) analysis_hold(analysis);
     pthread_mutex_unlock(&analyses->lock);
     return analysis;
@@ -127,10 +127,10 @@ bool analyses_delete(struct analyses *analyses, const char *id, struct problem *
     if (!analysis_id_is(id)) return problem_set(problem, 404, "there is no analysis with this id");
     problem_set(&cancelled, 409, "this analysis was cancelled by a DELETE of its id");
     pthread_mutex_lock(&analyses->lock);
-    struct analysis *analysis = table_find(analyses, id, false), *again = table_find(analyses, id, true);
+    struct analysis *analysis = analyses_table_find(analyses, id, false), *again = analyses_table_find(analyses, id, true);
     if (analysis) {
         found = analysis->forgotten = true;
-        last = analysis_ended(analysis) ? table_remove(analyses, analysis) : analysis_cancel(analyses, analysis, &cancelled);
+        last = analysis_ended(analysis) ? analyses_table_remove(analyses, analysis) : analysis_cancel(analyses, analysis, &cancelled);
     }
     if (again && !analysis_ended(again)) listed_last = analysis_cancel(analyses, again, &cancelled);
     pthread_mutex_unlock(&analyses->lock);
@@ -254,7 +254,7 @@ static bool analyses_enter(struct analyses *analyses, struct analysis *analysis,
                            struct problem *problem) {
     struct worker_job job = {.run = analysis_job_run, .drop = analysis_job_drop, .context = analysis};
     pthread_mutex_lock(&analyses->lock);
-    struct analysis *there = table_find(analyses, analysis->id, analysis->again);
+    struct analysis *there = analyses_table_find(analyses, analysis->id, analysis->again);
     enum worker_accept accepted = WORKER_STOPPED;
     if (there && !there->problem.status) {
         analysis_hold(there);
@@ -262,12 +262,12 @@ static bool analyses_enter(struct analyses *analyses, struct analysis *analysis,
         there->for_ever |= analysis->for_ever;
     } else if (!analyses->stopping) {
         analysis->references++; /* the job's */
-        if (there && table_remove(analyses, there)) analysis_free(there); /* a failed one makes way */
+        if (there && analyses_table_remove(analyses, there)) analysis_free(there); /* a failed one makes way */
         there = NULL;
-        table_add(analyses, analysis);
+        analyses_table_add(analyses, analysis);
         accepted = worker_submit(analyses->worker, client, &job);
         if (accepted != WORKER_ACCEPTED) {
-            table_remove(analyses, analysis);
+            analyses_table_remove(analyses, analysis);
             analysis->references--;
         }
     }
@@ -291,7 +291,7 @@ static bool analyses_enter(struct analyses *analyses, struct analysis *analysis,
 static struct analysis *analyses_known(struct analyses *analyses, const char *id, bool store, bool for_ever, bool *hit) {
     struct problem ignored;
     pthread_mutex_lock(&analyses->lock);
-    struct analysis *analysis = table_find(analyses, id, false);
+    struct analysis *analysis = analyses_table_find(analyses, id, false);
     bool put = false;
     if (analysis && analysis->problem.status) analysis = NULL; /* failed: to be tried again */
     if (analysis) {
@@ -305,7 +305,7 @@ static struct analysis *analyses_known(struct analyses *analyses, const char *id
     if (put && analysis_store(analysis)) { /* was asked for with "store": false before */
         pthread_mutex_lock(&analyses->lock);
         analysis->stored = true;
-        table_remove(analyses, analysis);
+        analyses_table_remove(analyses, analysis);
         pthread_mutex_unlock(&analyses->lock);
     }
     if (analysis) return analysis;

@@ -50,7 +50,7 @@ bool analysis_ended(const struct analysis *analysis) {
 
 /* ---- the table (lock held) --------------------------------------------------------------------------------------- */
 
-void table_add(struct analyses *analyses, struct analysis *analysis) {
+void analyses_table_add(struct analyses *analyses, struct analysis *analysis) {
     analysis->next = analyses->table;
     analyses->table = analysis;
     analysis->listed = true;
@@ -58,7 +58,7 @@ void table_add(struct analyses *analyses, struct analysis *analysis) {
 }
 
 /* True when the table's was the last reference. */
-bool table_remove(struct analyses *analyses, struct analysis *analysis) {
+bool analyses_table_remove(struct analyses *analyses, struct analysis *analysis) {
     if (!analysis->listed) return false;
     struct analysis **at = &analyses->table;
     while (*at != analysis) at = &(*at)->next;
@@ -67,7 +67,7 @@ bool table_remove(struct analyses *analyses, struct analysis *analysis) {
     return analysis_unreference(analysis);
 }
 
-struct analysis *table_find(const struct analyses *analyses, const char *id, bool again) {
+struct analysis *analyses_table_find(const struct analyses *analyses, const char *id, bool again) {
     struct analysis *analysis = analyses->table;
     while (analysis && (analysis->again != again || strcmp(analysis->id, id) != 0)) analysis = analysis->next;
     return analysis;
@@ -79,7 +79,7 @@ void analysis_hold(struct analysis *analysis) {
 }
 
 /* Lets the oldest results that the database does not hold go, until they fit. Returns them linked by `next`, to be freed. */
-static struct analysis *table_trim(struct analyses *analyses) {
+static struct analysis *analyses_table_trim(struct analyses *analyses) {
     struct analysis *gone = NULL;
     size_t bytes = 0, size;
     for (struct analysis *a = analyses->table, *next; a; a = next) {
@@ -87,7 +87,7 @@ static struct analysis *table_trim(struct analyses *analyses) {
         if (!line_stream_bytes(a->stream, &size)) continue;
         bytes += size + sizeof *a;
         if (bytes <= UNSTORED_BYTES_MAX) continue;
-        if (table_remove(analyses, a)) {
+        if (analyses_table_remove(analyses, a)) {
             a->next = gone;
             gone = a;
         }
@@ -120,7 +120,7 @@ bool analysis_cancel(struct analyses *analyses, struct analysis *analysis, const
     json_line_error(&line, problem);
     analysis_end(analysis, LINES_CANCELLED, problem, NAN, &line);
     json_free(&line);
-    bool last = table_remove(analyses, analysis);
+    bool last = analyses_table_remove(analyses, analysis);
     if (worker_withdraw(analyses->worker, analysis)) last |= analysis_unreference(analysis);
     return last;
 }
@@ -266,9 +266,9 @@ static void analysis_settle(struct analysis *analysis, bool done) {
     pthread_mutex_lock(&analyses->lock);
     analysis->stored = stored;
     if (stored && analysis->forgotten) cache_delete(analyses->cache, analysis->id, error, sizeof error);
-    if (stored || analysis->again || (!done && !analysis->for_ever)) last = table_remove(analyses, analysis);
+    if (stored || analysis->again || (!done && !analysis->for_ever)) last = analyses_table_remove(analyses, analysis);
     last |= analysis_unreference(analysis);
-    struct analysis *gone = table_trim(analyses);
+    struct analysis *gone = analyses_table_trim(analyses);
     pthread_mutex_unlock(&analyses->lock);
     analyses_free_list(gone);
     if (last) analysis_free(analysis);

@@ -60,9 +60,9 @@ bool analysis_ended(const struct analysis *analysis);
 /* All of these with the lock held. What returns true has given up the last reference: the caller lets the lock go, then frees. */
 void analysis_hold(struct analysis *analysis);
 bool analysis_unreference(struct analysis *analysis);
-void table_add(struct analyses *analyses, struct analysis *analysis);
-bool table_remove(struct analyses *analyses, struct analysis *analysis);
-struct analysis *table_find(const struct analyses *analyses, const char *id, bool again);
+void analyses_table_add(struct analyses *analyses, struct analysis *analysis);
+bool analyses_table_remove(struct analyses *analyses, struct analysis *analysis);
+struct analysis *analyses_table_find(const struct analyses *analyses, const char *id, bool again);
 /* Ends an unfinished one, the problem its last line. The worker notices at its next breath. */
 bool analysis_cancel(struct analyses *analyses, struct analysis *analysis, const struct problem *problem);
 
