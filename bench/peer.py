@@ -25,15 +25,21 @@ def peak_mb(pid="self"):
             return int(line.split()[1]) / 1024
 
 
-def transformers_peer(attention, model):
+def llama(attention):
+    """The model's shapes with random weights: only the time is asked for."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
-    torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=FFN, num_hidden_layers=LAYERS,
-                         num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, max_position_embeddings=CONTEXT,
-                         tie_word_embeddings=True, attn_implementation=attention)
-    net = LlamaForCausalLM(config).eval().model
+    return LlamaForCausalLM(LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=FFN, num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True, attn_implementation=attention)).eval()
+
+
+def transformers_peer(attention, model):
+    import torch
+    torch.set_num_threads(THREADS)
+    net = llama(attention).model
 
     def run(n, turn):
         ids = torch.tensor([ids_of(n, turn)])
@@ -45,20 +51,26 @@ def transformers_peer(attention, model):
 
 
 def transformer_lens_peer(model):
+    """TransformerLens reads configuration and tokenizer from a folder: one with the same shapes and an empty tokenizer."""
+    import tempfile
     import torch
-    from transformer_lens import HookedTransformer, HookedTransformerConfig
+    from tokenizers import Tokenizer, models
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
     torch.set_num_threads(THREADS)
-    config = HookedTransformerConfig(n_layers=LAYERS, d_model=WIDTH, n_ctx=CONTEXT, d_head=64, n_heads=HEADS, d_mlp=FFN,
-                                     n_key_value_heads=KV_HEADS, d_vocab=VOCABULARY, act_fn="silu", gated_mlp=True,
-                                     normalization_type="RMS", positional_embedding_type="rotary", rotary_dim=64,
-                                     seed=0, final_rms=True)
-    net = HookedTransformer(config)
+    net = llama("eager")
+    with tempfile.TemporaryDirectory() as folder:
+        net.save_pretrained(folder)
+        words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), eos_token="<e>", bos_token="<e>",
+                                        pad_token="<e>")
+        words.save_pretrained(folder)
+        bridge = TransformerBridge.boot_transformers(folder, hf_model=net, tokenizer=AutoTokenizer.from_pretrained(folder))
 
     def run(n, turn):
         ids = torch.tensor([ids_of(n, turn)])
         start = time.perf_counter()
         with torch.inference_mode():
-            net.run_with_cache(ids, names_filter=lambda name: name.endswith("pattern"), stop_at_layer=LAYERS)
+            bridge.run_with_cache(ids, names_filter=lambda name: name.endswith("pattern"))
         return {"seconds": time.perf_counter() - start}
     return run
 
