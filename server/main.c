@@ -9,6 +9,10 @@
 
 /* A line a command, in the order of enum command. */
 static command_function *const command_table[COMMAND_COUNT] = {
+    [COMMAND_ANALYZE] = command_analyze,
+    [COMMAND_TOKENIZE] = command_tokenize,
+    [COMMAND_MODELS] = command_models,
+    [COMMAND_CACHE] = command_cache,
     [COMMAND_VERSION] = command_version,
 };
 
