@@ -87,8 +87,8 @@ static int encode_plainly(const struct toy *toy, const char *word, int *ids) {
     for (;;) {
         int best = MERGES, place = 0;
         for (int i = 0; i + 1 < count; i++)
-            for (int rank = 0; rank < best; rank++)
-                if (toy->merge[rank].left == ids[i] && toy->merge[rank].right == ids[i + 1] && rank < toy->merges) {
+            for (int rank = 0; rank < best && rank < toy->merges; rank++)
+                if (toy->merge[rank].left == ids[i] && toy->merge[rank].right == ids[i + 1]) {
                     best = rank;
                     place = i;
                 }
