@@ -61,11 +61,13 @@ static enum engine_status read_merges(const struct gguf_value *value, struct bpe
         uint32_t other;
         if (!gguf_next_string(&cursor, &text) || text.size > sizeof joined ||
             !parse_merge(bpe->vocabulary, text, joined, merge))
-            return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: merge %zu of its tokenizer does not "
+            return engine_fail(ENGINE_BROKEN, error, error_size,
+                               "the model file is damaged: merge %zu of its tokenizer does not "
                                "join two tokens to a third", bpe->count);
         uint64_t key = pair_key(merge->left, merge->right);
         if (table_find(bpe->ranks, key, &other))
-            return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: merges %u and %zu of its tokenizer "
+            return engine_fail(ENGINE_BROKEN, error, error_size,
+                               "the model file is damaged: merges %u and %zu of its tokenizer "
                                "are the same", other, bpe->count);
         table_add(bpe->ranks, key, (uint32_t)bpe->count);
     }
@@ -76,7 +78,8 @@ enum engine_status bpe_from_gguf(const struct gguf *gguf, const struct vocabular
                                  struct bpe **bpe, char *error, size_t error_size) {
     const struct gguf_value *value = gguf_find(gguf, "tokenizer.ggml.merges");
     if (value == NULL || !value->array || (value->type != GGUF_STRING && value->count > 0) || value->count > MERGES_MAX)
-        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: tokenizer.ggml.merges is missing or no "
+        return engine_fail(ENGINE_BROKEN, error, error_size,
+                           "the model file is damaged: tokenizer.ggml.merges is missing or no "
                            "list of texts");
     struct bpe *made = calloc(1, sizeof *made);
     if (made == NULL) return engine_fail_memory(error, error_size);

@@ -124,7 +124,8 @@ static void *take_memory(struct reader *reader, uint64_t count, uint64_t limit, 
         return NULL;
     }
     if (count > limit) {
-        READER_FAIL(reader, ENGINE_BROKEN, "the model file has %llu %s; at most %llu are read", (unsigned long long)count,
+        READER_FAIL(reader, ENGINE_BROKEN,
+                    "the model file has %llu %s; at most %llu are read", (unsigned long long)count,
                     what, (unsigned long long)limit);
         return NULL;
     }
@@ -139,7 +140,8 @@ static enum gguf_type read_type(struct reader *reader) {
     size_t where = position(reader);
     uint32_t type = read_u32(reader);
     if (type >= GGUF_TYPE_COUNT) {
-        READER_FAIL(reader, ENGINE_BROKEN, "the model file is damaged: byte %zu names a value type %u that GGUF does not have",
+        READER_FAIL(reader, ENGINE_BROKEN,
+                    "the model file is damaged: byte %zu names a value type %u that GGUF does not have",
                     where, type);
         return GGUF_UINT8;
     }
@@ -172,7 +174,8 @@ static void skip_elements(struct reader *reader, enum gguf_type type, uint64_t c
 static void read_value(struct reader *reader, struct gguf_value *value) {
     value->key = read_string(reader);
     if (value->key.size == 0 || value->key.size > KEY_SIZE_MAX)
-        READER_FAIL(reader, ENGINE_BROKEN, "the model file is damaged: byte %zu ends a key of %zu bytes", position(reader),
+        READER_FAIL(reader, ENGINE_BROKEN,
+                    "the model file is damaged: byte %zu ends a key of %zu bytes", position(reader),
                     value->key.size);
     value->type = read_type(reader);
     value->count = 1;
@@ -220,7 +223,8 @@ static void read_tensor(struct reader *reader, struct gguf_tensor *entry, uint64
     tensor->type = (enum tensor_type)type;
     size_t block = tensor_types[type].block;
     if (tensor->cols % block != 0)
-        READER_FAIL(reader, ENGINE_BROKEN, "the model file is damaged: rows of tensor %.*s have %zu weights, not a multiple of %zu",
+        READER_FAIL(reader, ENGINE_BROKEN,
+                    "the model file is damaged: rows of tensor %.*s have %zu weights, not a multiple of %zu",
                     name_size, entry->name.data, tensor->cols, block);
     if (!fits || tensor->rows == 0 || tensor->cols == 0 ||
         !checked_multiply(tensor->cols / block, tensor_types[type].block_bytes, &tensor->row_bytes))
@@ -251,7 +255,8 @@ static void read_tensors(struct reader *reader, struct gguf *gguf) {
     uint64_t stated = 0;
     if (value != NULL) {
         if (!gguf_unsigned(value, &stated) || stated < 8 || stated > 1 << 20 || (stated & (stated - 1)) != 0)
-            READER_FAIL(reader, ENGINE_BROKEN, "the model file is damaged: general.alignment is no power of two from 8 on");
+            READER_FAIL(reader, ENGINE_BROKEN,
+                        "the model file is damaged: general.alignment is no power of two from 8 on");
         alignment = stated;
     }
     uint64_t *offsets = take_memory(reader, gguf->tensor_count, TENSORS_MAX, TENSOR_SIZE_MIN, sizeof *offsets, "tensors");
@@ -285,7 +290,8 @@ static void sort_values(struct reader *reader, struct gguf *gguf) {
     for (size_t i = 1; i < gguf->value_count; i++) {
         struct gguf_string key = gguf->values[i].key;
         if (compare_values(&gguf->values[i - 1], &gguf->values[i]) == 0)
-            READER_FAIL(reader, ENGINE_BROKEN, "the model file is damaged: it has the key %.*s twice", (int)key.size, key.data);
+            READER_FAIL(reader, ENGINE_BROKEN,
+                        "the model file is damaged: it has the key %.*s twice", (int)key.size, key.data);
     }
 }
 

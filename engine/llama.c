@@ -72,10 +72,12 @@ static void check_key(struct llama *llama, const struct gguf_value *value) {
         if (keys[i].rule != NEUTRAL) return;
         if (gguf_number(value, &number) && number == keys[i].neutral) return;
         if (gguf_bool(value, &flag) && (double)flag == keys[i].neutral) return;
-        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED, "the model asks for %s (%s), which is not supported", keys[i].does, keys[i].key);
+        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED,
+                   "the model asks for %s (%s), which is not supported", keys[i].does, keys[i].key);
         return;
     }
-    LLAMA_FAIL(llama, ENGINE_UNSUPPORTED, "the model file has the key %.*s, which is not known here and may change its numbers",
+    LLAMA_FAIL(llama, ENGINE_UNSUPPORTED,
+               "the model file has the key %.*s, which is not known here and may change its numbers",
                size, value->key.data);
 }
 
@@ -104,7 +106,8 @@ static int read_count(struct llama *llama, const char *key, int otherwise) {
     if (value == NULL) {
         LLAMA_FAIL(llama, ENGINE_BROKEN, "the model file lacks the key %s", key);
     } else if (value->array) {
-        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED, "the model has a value for each layer (%s is a list), which is not supported", key);
+        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED,
+                   "the model has a value for each layer (%s is a list), which is not supported", key);
     } else if (!gguf_unsigned(value, &count) || count < 1 || count > INT_MAX) {
         LLAMA_FAIL(llama, ENGINE_BROKEN, "the model file is damaged: %s is no count from 1 on", key);
     } else {
@@ -146,16 +149,19 @@ static void read_config(struct llama *llama) {
     config->attention_scale = (float)(1 / sqrt((double)config->head_dim));
 
     if (gguf_find(llama->gguf, "llama.attention.key_length") == NULL && config->d_model % config->heads != 0)
-        LLAMA_FAIL(llama, ENGINE_BROKEN, "the model file is damaged: a width of %d does not part into %d heads", config->d_model,
+        LLAMA_FAIL(llama, ENGINE_BROKEN,
+                   "the model file is damaged: a width of %d does not part into %d heads", config->d_model,
                    config->heads);
     if (config->heads % config->kv_heads != 0)
         LLAMA_FAIL(llama, ENGINE_BROKEN, "the model file is damaged: %d heads cannot share %d key and value heads",
                    config->heads, config->kv_heads);
     if (value_dim != config->head_dim)
-        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED, "keys of %d and values of %d dimensions (llama.attention.value_length) are not "
+        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED,
+                   "keys of %d and values of %d dimensions (llama.attention.value_length) are not "
                    "supported", config->head_dim, value_dim);
     if (config->rope_dim % 2 != 0 || config->rope_dim > config->head_dim)
-        LLAMA_FAIL(llama, ENGINE_BROKEN, "the model file is damaged: llama.rope.dimension_count is %d, heads have %d dimensions",
+        LLAMA_FAIL(llama, ENGINE_BROKEN,
+                   "the model file is damaged: llama.rope.dimension_count is %d, heads have %d dimensions",
                    config->rope_dim, config->head_dim);
 }
 
@@ -166,7 +172,8 @@ static bool find_weight(struct llama *llama, const char *name, size_t rows, size
     const struct gguf_tensor *found = gguf_find_tensor(llama->gguf, name);
     if (found == NULL) return false;
     if (found->tensor.rows != rows || found->tensor.cols != cols || found->dimensions > 2)
-        LLAMA_FAIL(llama, ENGINE_BROKEN, "the model file is damaged: tensor %s is %zu x %zu in %d dimensions, %zu x %zu expected",
+        LLAMA_FAIL(llama, ENGINE_BROKEN,
+                   "the model file is damaged: tensor %s is %zu x %zu in %d dimensions, %zu x %zu expected",
                    name, found->tensor.rows, found->tensor.cols, found->dimensions, rows, cols);
     *weight = found->tensor;
     return true;
@@ -228,7 +235,8 @@ static void check_tensors(struct llama *llama) {
         if (is_layer_weight(name, llama->model->config.layers) || gguf_string_is(name, "token_embd.weight") ||
             gguf_string_is(name, "output_norm.weight") || gguf_string_is(name, "output.weight"))
             continue;
-        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED, "the model has the tensor %.*s, which is not supported", (int)name.size, name.data);
+        LLAMA_FAIL(llama, ENGINE_UNSUPPORTED,
+                   "the model has the tensor %.*s, which is not supported", (int)name.size, name.data);
     }
 }
 
@@ -238,20 +246,24 @@ static void read_weights(struct llama *llama) {
     size_t d_model = (size_t)config->d_model, tensor_count;
     gguf_tensors(llama->gguf, &tensor_count);
     if ((size_t)config->layers > tensor_count / LAYER_TENSORS) {
-        LLAMA_FAIL(llama, ENGINE_BROKEN, "the model file is damaged: %zu tensors are too few for %d layers; fetch it again",
+        LLAMA_FAIL(llama, ENGINE_BROKEN,
+                   "the model file is damaged: %zu tensors are too few for %d layers; fetch it again",
                    tensor_count, config->layers);
         return;
     }
     const struct gguf_tensor *embedding = gguf_find_tensor(llama->gguf, "token_embd.weight");
     size_t vocabulary = embedding != NULL ? embedding->tensor.rows : 0;
-    if (vocabulary > INT_MAX) LLAMA_FAIL(llama, ENGINE_BROKEN, "the model file is damaged: %zu tokens are too many", vocabulary);
+    if (vocabulary > INT_MAX)
+        LLAMA_FAIL(llama, ENGINE_BROKEN,
+                   "the model file is damaged: %zu tokens are too many", vocabulary);
     need_weight(llama, "token_embd.weight", vocabulary, d_model, &model->embedding);
     need_weight(llama, "output_norm.weight", 1, d_model, &model->output_norm);
     if (!find_weight(llama, "output.weight", vocabulary, d_model, &model->output)) model->output = model->embedding;
     if (llama->status != ENGINE_OK) return;
     config->vocabulary = (int)vocabulary;
     if (read_count(llama, "llama.vocab_size", config->vocabulary) != config->vocabulary)
-        LLAMA_FAIL(llama, ENGINE_BROKEN, "the model file is damaged: llama.vocab_size is not the %d tokens of its embedding",
+        LLAMA_FAIL(llama, ENGINE_BROKEN,
+                   "the model file is damaged: llama.vocab_size is not the %d tokens of its embedding",
                    config->vocabulary);
     model->layer = calloc((size_t)config->layers, sizeof *model->layer);
     if (model->layer == NULL) llama->status = engine_fail_memory(llama->error, llama->error_size);

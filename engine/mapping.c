@@ -152,7 +152,8 @@ enum engine_status mapping_open(const char *path, struct mapping **mapping, char
     }
     opened.data = mmap(NULL, opened.size, PROT_READ, MAP_PRIVATE, opened.descriptor, 0);
     if (opened.data == MAP_FAILED) {
-        status = engine_fail(errno == ENOMEM ? ENGINE_NO_MEMORY : ENGINE_IO, error, error_size, "%s cannot be mapped: %s",
+        status = engine_fail(errno == ENOMEM ? ENGINE_NO_MEMORY : ENGINE_IO, error, error_size,
+                             "%s cannot be mapped: %s",
                              path, strerror(errno));
         goto failed;
     }

@@ -91,7 +91,8 @@ static enum engine_status check_kind(const struct gguf *gguf, char *error, size_
                            (int)(architecture.size < 64 ? architecture.size : 64), architecture.data);
     value = gguf_find(gguf, "general.type");
     if (value != NULL && (!gguf_string(value, &type) || !gguf_string_is(type, "model")))
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the file holds no model but something for one (general.type)");
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
+                           "the file holds no model but something for one (general.type)");
     value = gguf_find(gguf, "split.count");
     if (value != NULL && (!gguf_unsigned(value, &parts) || parts > 1))
         return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
@@ -109,7 +110,8 @@ static enum engine_status read_model(struct model *model, const char *path, char
     if (status == ENGINE_OK) status = tokenizer_from_gguf(gguf, &model->tokenizer, error, error_size);
     if (status == ENGINE_OK && model->tokenizer != NULL &&
         tokenizer_vocabulary(model->tokenizer) != (size_t)model->config.vocabulary)
-        status = engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: its tokenizer has %zu tokens, its "
+        status = engine_fail(ENGINE_BROKEN, error, error_size,
+                             "the model file is damaged: its tokenizer has %zu tokens, its "
                              "embedding %d", tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
     if (status == ENGINE_OK) status = describe(model, gguf, path, error, error_size);
     gguf_close(gguf);
@@ -192,7 +194,8 @@ enum engine_status model_tokenize(const struct model *model, const char *text, s
                                   const struct tokenize_options *options, struct token **tokens, size_t *n, char *error,
                                   size_t error_size) {
     if (model->tokenizer == NULL)
-        return engine_fail(ENGINE_INVALID, error, error_size, "the model %s has no tokenizer; give token ids instead of a text",
+        return engine_fail(ENGINE_INVALID, error, error_size,
+                           "the model %s has no tokenizer; give token ids instead of a text",
                            model->info.name);
     return tokenizer_run(model->tokenizer, text, size, options, tokens, n, error, error_size);
 }

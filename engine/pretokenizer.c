@@ -47,7 +47,8 @@ static const struct description {
 };
 
 /* Generous for patterns that hardly backtrack, yet an end for every text. */
-enum { MATCH_LIMIT = 50000000, DEPTH_LIMIT = 50000000, HEAP_LIMIT_KIB = 256 << 10, JIT_STACK_MIN = 32 << 10, JIT_STACK_MAX = 1 << 20 };
+enum { MATCH_LIMIT = 50000000, DEPTH_LIMIT = 50000000, HEAP_LIMIT_KIB = 256 << 10 };
+enum { JIT_STACK_MIN = 32 << 10, JIT_STACK_MAX = 1 << 20 };
 
 struct pretokenizer {
     const struct description *description;
@@ -75,7 +76,8 @@ static enum engine_status compile(const char *pattern, pcre2_code **code, char *
     *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &reason, &where, NULL);
     if (*code == NULL && reason == PCRE2_ERROR_HEAP_FAILED) return engine_fail_memory(error, error_size);
     if (*code == NULL)
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "this PCRE2 refuses a pre-tokenizer's pattern (error %d at %zu)",
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
+                           "this PCRE2 refuses a pre-tokenizer's pattern (error %d at %zu)",
                            reason, (size_t)where);
     pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); /* where it fails, pcre2_match interprets: slower, not different */
     return ENGINE_OK;
@@ -88,7 +90,8 @@ enum engine_status pretokenizer_create(const char *name, size_t name_size, struc
         if (strlen(descriptions[i].name) == name_size && memcmp(descriptions[i].name, name, name_size) == 0)
             description = &descriptions[i];
     if (description == NULL)
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the pre-tokenizer \"%.*s\" (tokenizer.ggml.pre) is not supported",
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
+                           "the pre-tokenizer \"%.*s\" (tokenizer.ggml.pre) is not supported",
                            (int)(name_size < 64 ? name_size : 64), name);
     struct pretokenizer *made = calloc(1, sizeof *made);
     if (made == NULL) return engine_fail_memory(error, error_size);

@@ -57,7 +57,8 @@ static enum engine_status check_keys(const struct gguf *gguf, char *error, size_
     for (size_t i = 0; i < count; i++) {
         struct gguf_string key = values[i].key;
         if (key.size > sizeof PREFIX - 1 && memcmp(key.data, PREFIX, sizeof PREFIX - 1) == 0 && !is_harmless(&values[i]))
-            return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the tokenizer asks for something that is not supported: %.*s",
+            return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
+                               "the tokenizer asks for something that is not supported: %.*s",
                                (int)key.size, key.data);
     }
     return ENGINE_OK;
@@ -82,10 +83,12 @@ static enum engine_status read_added(const struct gguf *gguf, const char *flag_k
     bool added = otherwise;
     const struct gguf_value *flag = gguf_find(gguf, flag_key);
     if (flag != NULL && !gguf_bool(flag, &added))
-        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: %s is neither true nor false", flag_key);
+        return engine_fail(ENGINE_BROKEN, error, error_size,
+                           "the model file is damaged: %s is neither true nor false", flag_key);
     enum engine_status status = read_token(gguf, token_key, vocabulary, token, error, error_size);
     if (status == ENGINE_OK && added && *token < 0)
-        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: a token is to be added to every text, "
+        return engine_fail(ENGINE_BROKEN, error, error_size,
+                           "the model file is damaged: a token is to be added to every text, "
                            "but %s is missing", token_key);
     if (!added) *token = -1;
     return status;
@@ -120,13 +123,15 @@ enum engine_status tokenizer_from_gguf(const struct gguf *gguf, struct tokenizer
     struct gguf_string kind = {"none", 4};
     const struct gguf_value *value = gguf_find(gguf, PREFIX "model");
     if (value != NULL && !gguf_string(value, &kind))
-        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: tokenizer.ggml.model is no text");
+        return engine_fail(ENGINE_BROKEN, error, error_size,
+                           "the model file is damaged: tokenizer.ggml.model is no text");
     if (gguf_string_is(kind, "none")) {
         *tokenizer = NULL;
         return ENGINE_OK;
     }
     if (!gguf_string_is(kind, "gpt2"))
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the tokenizer \"%.*s\" (tokenizer.ggml.model) is not supported; "
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
+                           "the tokenizer \"%.*s\" (tokenizer.ggml.model) is not supported; "
                            "gpt2 (byte-level BPE) is", (int)(kind.size < 64 ? kind.size : 64), kind.data);
     enum engine_status status = check_keys(gguf, error, error_size);
     if (status != ENGINE_OK) return status;
@@ -259,10 +264,12 @@ enum engine_status tokenizer_run(const struct tokenizer *tokenizer, const char *
                                  size_t error_size) {
     size_t valid = utf8_valid_prefix(text, size);
     if (valid < size)
-        return engine_fail(ENGINE_INVALID, error, error_size, "the text is not UTF-8: byte %zu (0x%02x) is not part of a character",
+        return engine_fail(ENGINE_INVALID, error, error_size,
+                           "the text is not UTF-8: byte %zu (0x%02x) is not part of a character",
                            valid, (unsigned char)text[valid]);
     if (size > INT32_MAX)
-        return engine_fail(ENGINE_TOO_LARGE, error, error_size, "the text has %zu bytes; at most %d can be read", size, INT32_MAX);
+        return engine_fail(ENGINE_TOO_LARGE, error, error_size,
+                           "the text has %zu bytes; at most %d can be read", size, INT32_MAX);
     struct run run = {.tokenizer = tokenizer, .text = text, .error = error, .error_size = error_size};
     run.splitter = splitter_create(tokenizer->pretokenizer);
     enum engine_status status = run.splitter != NULL ? ENGINE_OK : engine_fail_memory(error, error_size);

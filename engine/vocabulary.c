@@ -59,7 +59,8 @@ static size_t decode_spelling(const char *spelling, size_t size, char *bytes) {
 /* ---- reading ----------------------------------------------------------------------------------------------- */
 
 static enum engine_status damaged(const char *key, char *error, size_t error_size) {
-    return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: %s is missing, empty or no list of the "
+    return engine_fail(ENGINE_BROKEN, error, error_size,
+                       "the model file is damaged: %s is missing, empty or no list of the "
                        "right kind and length", key);
 }
 
@@ -96,13 +97,15 @@ static enum engine_status add_token(struct vocabulary *vocabulary, uint32_t id, 
     }
     vocabulary->start[id + 1] = vocabulary->start[id] + (uint32_t)size;
     if (is_whole(vocabulary, id) && size > WHOLE_SIZE_MAX)
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the special token %u has %zu bytes; at most %d are supported",
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
+                           "the special token %u has %zu bytes; at most %d are supported",
                            id, size, WHOLE_SIZE_MAX);
     if (is_whole(vocabulary, id) && size > 0) vocabulary->whole[vocabulary->whole_count++] = id;
     if (!ordinary) return ENGINE_OK;
     uint32_t other;
     if (vocabulary_find(vocabulary, bytes, size, &other))
-        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: its tokens %u and %u are the same",
+        return engine_fail(ENGINE_BROKEN, error, error_size,
+                           "the model file is damaged: its tokens %u and %u are the same",
                            other, id);
     table_add(vocabulary->ids, table_hash(vocabulary->ids, bytes, size), id);
     return ENGINE_OK;
@@ -126,7 +129,8 @@ static enum engine_status sort_whole(struct vocabulary *vocabulary, char *error,
         size_t size;
         vocabulary->starts_whole[(unsigned char)*vocabulary_bytes(vocabulary, vocabulary->whole[i], &size)] = true;
         if (i > 0 && compare_whole(&vocabulary->whole[i - 1], &vocabulary->whole[i], vocabulary) == 0)
-            return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: its tokens %u and %u are the same",
+            return engine_fail(ENGINE_BROKEN, error, error_size,
+                               "the model file is damaged: its tokens %u and %u are the same",
                                vocabulary->whole[i - 1], vocabulary->whole[i]);
     }
     return ENGINE_OK;
