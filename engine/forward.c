@@ -31,7 +31,6 @@ struct head_share {
 struct worker {
     struct attention_scratch attention;
     float *linear;
-    float *cosine, *sine; /* [rope_dim / 2] */
 };
 
 struct run {
@@ -49,7 +48,8 @@ struct run {
 
     /* [rows, ...], row i of them is position reused + i */
     float *residual, *normed, *mixed, *hidden, *k, *v;
-    size_t d_stride, q_stride, ff_stride, kv_stride;
+    float *cosine, *sine; /* of the rotary angles */
+    size_t d_stride, q_stride, ff_stride, kv_stride, pair_stride;
     float *norm_weight; /* [d_model] */
 
     struct worker *worker;    /* [threads] */
@@ -90,7 +90,8 @@ static size_t strides_of(struct run *run, const struct model_config *c) {
     run->q_stride = whole_panels((size_t)c->heads * (size_t)c->head_dim);
     run->ff_stride = whole_panels((size_t)c->d_ff);
     run->kv_stride = whole_panels((size_t)c->kv_heads * (size_t)c->head_dim);
-    return 2 * run->d_stride + run->q_stride + run->ff_stride + 2 * run->kv_stride;
+    run->pair_stride = whole_panels((size_t)c->rope_dim / 2);
+    return 2 * run->d_stride + run->q_stride + run->ff_stride + 2 * run->kv_stride + 2 * run->pair_stride;
 }
 
 static size_t linear_floats(const struct kernels *kernels, const struct model_config *c) {
@@ -103,8 +104,7 @@ static struct sizes sizes_of(const struct kernels *kernels, const struct model *
     struct run strides;
     return (struct sizes){
         .rows_floats = rows * strides_of(&strides, c) + whole_panels((size_t)c->d_model),
-        .worker_floats = whole_panels(attention_scratch_floats(model, n)) + linear_floats(kernels, c) +
-                         2 * whole_panels((size_t)c->rope_dim / 2 + 1),
+        .worker_floats = whole_panels(attention_scratch_floats(model, n)) + linear_floats(kernels, c),
         .share_bytes = whole_panels(head_sums_size(n)), /* a multiple of what double needs */
         .head_bytes = sizeof(struct head_statistics) + (2 * THUMBNAIL_BINS + 1) * THUMBNAIL_BINS,
     };
@@ -135,14 +135,16 @@ static bool take_rows(struct run *run, const struct sizes *s) {
     run->hidden = run->mixed + rows * run->q_stride;
     run->k = run->hidden + rows * run->ff_stride;
     run->v = run->k + rows * run->kv_stride;
-    run->norm_weight = run->v + rows * run->kv_stride;
+    run->cosine = run->v + rows * run->kv_stride;
+    run->sine = run->cosine + rows * run->pair_stride;
+    run->norm_weight = run->sine + rows * run->pair_stride;
     if (run->d_stride != (size_t)run->config->d_model || run->q_stride != (size_t)(run->config->heads * run->config->head_dim))
         memset(block, 0, s->rows_floats * sizeof *block); /* the padding of rows stays 0 */
     return true;
 }
 
 static bool take_workers(struct run *run, const struct sizes *s) {
-    size_t threads = (size_t)pool_threads(run->engine->pool), pairs = whole_panels((size_t)run->config->rope_dim / 2 + 1);
+    size_t threads = (size_t)pool_threads(run->engine->pool);
     float *block = take(run, memory_aligned(threads * s->worker_floats * sizeof *block));
     run->worker = take(run, calloc(threads, sizeof *run->worker));
     if (!block || !run->worker) return false;
@@ -150,8 +152,6 @@ static bool take_workers(struct run *run, const struct sizes *s) {
         struct worker *worker = &run->worker[t];
         attention_scratch_init(&worker->attention, run->model, run->n, block);
         worker->linear = block + whole_panels(attention_scratch_floats(run->model, run->n));
-        worker->cosine = worker->linear + linear_floats(run->kernels, run->config);
-        worker->sine = worker->cosine + pairs;
     }
     return true;
 }
@@ -238,9 +238,11 @@ static void embed_work(void *context, int worker) {
     struct run *run = context;
     (void)worker;
     for (size_t i, end; next_rows(run, &i, &end);)
-        for (; i < end; i++)
+        for (; i < end; i++) {
             weights_row(run->kernels, &run->model->embedding, (size_t)run->activations->ids[run->reused + i],
                         run->residual + i * run->d_stride);
+            rope_angles(run->config, run->reused + i, run->cosine + i * run->pair_stride, run->sine + i * run->pair_stride);
+        }
 }
 
 static void norm_work(void *context, int worker) {
@@ -300,14 +302,13 @@ static void project_qkv(struct run *run, const struct layer_weights *w, struct l
 static void rope_work(void *context, int worker) {
     struct run *run = context;
     const struct model_config *c = run->config;
-    struct worker *w = &run->worker[worker];
     float *q = run->activations->layer[run->layer].q;
     for (size_t i, end; !stopped(run) && next_rows(run, &i, &end); breathe(run, worker))
         for (; i < end; i++) {
             size_t position = run->reused + i;
-            rope_angles(c, position, w->cosine, w->sine);
-            rope_turn(c, (size_t)c->heads, w->cosine, w->sine, q + position * run->activations->q_stride);
-            rope_turn(c, (size_t)c->kv_heads, w->cosine, w->sine, run->k + i * run->kv_stride);
+            const float *cosine = run->cosine + i * run->pair_stride, *sine = run->sine + i * run->pair_stride;
+            rope_turn(c, (size_t)c->heads, cosine, sine, q + position * run->activations->q_stride);
+            rope_turn(c, (size_t)c->kv_heads, cosine, sine, run->k + i * run->kv_stride);
             activations_store_row(run->activations, run->layer, position, run->k + i * run->kv_stride, run->v + i * run->kv_stride);
         }
 }

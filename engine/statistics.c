@@ -127,10 +127,29 @@ static void add_row(const struct kernels *kernels, const struct text_facts *fact
     to->entropy_normalised += entropy / facts->log_visible[i];
     to->effective_keys += exp(entropy);
     to->max_weight += inverse; /* the largest e is 1 */
-    to->squares += row->squares * inverse * inverse;
     to->modes[i - row->argmax]++;
     add_near_excluded(facts, e, i, inverse, to);
     add_copies(kernels, facts, e, i, row->sum, to);
+}
+
+/* Short texts: the variance of the weights may be tiny beside their squares, so float64 all the way. */
+static void add_offsets_exactly(const float *e, size_t n, size_t i, double inverse, struct head_sums *to) {
+    for (size_t j = 0; j <= i; j++) {
+        double weight = (double)e[j] * inverse;
+        to->offset[n - 1 - (i - j)] += weight;
+        to->squares += weight * weight;
+    }
+}
+
+/* Diagonals, from the left: t = j - (i - query) with query the first row that counts; offset d = query - t. The last row begins
+ * at t = -(rows - 1), and no diagonal but t <= query is below the main one. */
+static void add_offsets(const struct kernels *kernels, const struct weight_block *block, size_t n, size_t first,
+                        const struct sweep_scratch *scratch, struct head_sums *to) {
+    size_t rows = block->rows - first, diagonals = block->query0 + first + rows;
+    const float *corner = block->e + first * block->stride - (rows - 1);
+    kernels->diagonal_sweep(corner, block->stride, rows, block->inverse + first, whole_panels(diagonals), scratch->sum);
+    kernels->add_to_double(to->offset + (n - diagonals), scratch->sum, diagonals);
+    for (size_t r = first; r < block->rows; r++) to->squares += block->sums[r].squares / (block->sums[r].sum * block->sums[r].sum);
 }
 
 void statistics_rows(const struct kernels *kernels, const struct text_facts *facts, const struct weight_block *block,
@@ -138,13 +157,12 @@ void statistics_rows(const struct kernels *kernels, const struct text_facts *fac
     size_t first = block->query0 == 0; /* row 0 is not in R */
     for (size_t r = first; r < block->rows; r++)
         add_row(kernels, facts, block->e + r * block->stride, block->query0 + r, &block->sums[r], sums);
-    if (first == block->rows) return;
-    /* Diagonals, from the left: t = j - (i - query) with query the first row that counts; offset d = query - t. The last row
-     * begins at t = -(rows - 1), and no diagonal but t <= query is below the main one. */
-    size_t rows = block->rows - first, query = block->query0 + first, diagonals = query + rows;
-    const float *corner = block->e + first * block->stride - (rows - 1);
-    kernels->diagonal_sweep(corner, block->stride, rows, block->inverse + first, whole_panels(diagonals), scratch->sum);
-    kernels->add_to_double(sums->offset + (facts->n - diagonals), scratch->sum, diagonals);
+    if (facts->n <= BLOCK_ROWS) {
+        for (size_t r = first; r < block->rows; r++)
+            add_offsets_exactly(block->e + r * block->stride, facts->n, block->query0 + r, 1 / block->sums[r].sum, sums);
+    } else if (first < block->rows) {
+        add_offsets(kernels, block, facts->n, first, scratch, sums);
+    }
 }
 
 void statistics_columns(const struct kernels *kernels, const float *column_sums, size_t keys, struct head_sums *sums) {

@@ -1,0 +1,19 @@
+/*
+ * naive_statistics.h: section 1 of docs/statistics.md written straight from the definitions, in float64, from a whole N x N
+ * map: slow, and what the engine's one-pass sums are held against.
+ */
+#ifndef HEADSCOPE_TESTS_NAIVE_STATISTICS_H
+#define HEADSCOPE_TESTS_NAIVE_STATISTICS_H
+
+#include "engine/engine.h"
+
+/* A: [n, n], causal. */
+void naive_statistics(const double *a, const int32_t *ids, size_t n, const uint32_t *excluded, size_t excluded_count,
+                      struct head_statistics *statistics);
+/* Cells before the square root: max, mean [bins, bins], excluded [bins]; bins = min(48, n). */
+void naive_thumbnail(const double *a, size_t n, const uint32_t *excluded, size_t excluded_count, double *max, double *mean,
+                     double *on_excluded);
+/* Mean weight of key j over the queries that see it, itself left out; NAN for the last. */
+double naive_received(const double *a, size_t n, size_t j);
+
+#endif
