@@ -120,6 +120,8 @@ export class Grid {
     document.getElementById('work').classList.toggle('beside', side);
     const same = this.#layout && ['cell', 'width', 'height', 'side'].every((k) => this.#layout[k] === layout[k]);
     this.#layout = layout;
+    // Where things stand, for whoever looks from outside.
+    Object.assign(this.panel.dataset, { left: layout.left, top: layout.top, pitch: layout.pitch, cell: layout.cell });
     if (!same) this.#rows();
     this.#hinting();
     this.#draw();
@@ -207,6 +209,7 @@ export class Grid {
     context.drawImage(this.#store, 0, 0);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const c = colours();
+    this.panel.dataset.arrived = state.analysis.arrived;
     this.#veil(context, c);
     this.#axis(context, c, state);
     this.#outline(context, state.hoverHead, c.ink, 1);

@@ -48,6 +48,11 @@ export function setUpHistory(actions) {
   closeOnBackdrop(dialog);
   let cursor = null;
 
+  function say(text) {
+    words.textContent = text;
+    words.hidden = !text;
+  }
+
   const visit = (id) => {
     dialog.close();
     actions.visit(id);
@@ -57,10 +62,10 @@ export function setUpHistory(actions) {
     try {
       await api.remove(item.id);
       row.remove();
-      words.textContent = 'Forgotten. A link to it no longer opens.';
+      say('Forgotten. A link to it no longer opens.');
       actions.forgotten(item.id);
     } catch (error) {
-      words.textContent = error.detail;
+      say(error.detail);
     }
   }
 
@@ -71,17 +76,16 @@ export function setUpHistory(actions) {
       list.append(...page.items.map((item) => pastItem(item, { visit }, forget)));
       cursor = page.next_cursor;
       more.hidden = !cursor;
-      words.textContent = list.children.length ? '' : 'Nothing yet. Every analysis that finishes is kept here.';
+      say(list.children.length ? '' : 'Nothing yet. Every analysis that finishes is kept here.');
     } catch (error) {
-      words.textContent = error.detail;
+      say(error.detail);
     }
-    words.hidden = !words.textContent;
   }
 
   byId('open-history').addEventListener('click', () => {
     cursor = null;
     list.replaceChildren();
-    words.textContent = 'Loading';
+    say('Loading');
     dialog.showModal();
     load();
   });

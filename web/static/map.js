@@ -42,6 +42,7 @@ export class HeadMap {
     const width = Math.min(WIDTH_MAX, this.place.clientWidth);
     if (width < 120) return;
     this.layout = mapLayout(width, this.analysis?.n ?? 1);
+    Object.assign(this.canvas.dataset, { x: this.layout.x, y: this.layout.y, size: this.layout.size });
     this.draw();
   }
 

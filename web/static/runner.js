@@ -91,9 +91,8 @@ export class Runner {
     const event = analysis.apply(line);
     if (event === 'start') {
       if (analysis.text !== null) this.places.text(analysis.text);
-      this.store.set({ phase: 'running' });
     } else if (event === 'tokens') {
-      this.store.set({ analysis, hoverQuery: null, hoverKey: null, hoverHead: null });
+      this.store.set({ phase: 'running', analysis, hoverQuery: null, hoverKey: null, hoverHead: null });
       this.places.arrived(analysis);
     } else if (event === 'done') {
       this.places.opened(analysis.id, fresh);

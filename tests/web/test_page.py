@@ -1,0 +1,332 @@
+#!/usr/bin/python3
+"""The page in a real browser, against a real server: test_page.py PROGRAM [unittest arguments]"""
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+
+import numpy
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from browser import Browser, Server
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TEXT = ('A small river runs through the town of Alder. In spring the small river runs high, and the people of Alder walk down to '
+        'the old bridge to watch it. In autumn the small river runs low, and the old bridge is quiet.')
+LONG = ''.join(f'In year {year} the river of town {year * 7 % 97} ran high and the bridge stood. ' for year in range(240))
+DONE = 'document.getElementById("copy-link").hidden === false && document.querySelector(".grid-panel").dataset.arrived == 30'
+PROGRAM = None
+
+
+def get(address):
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        return json.load(answer)
+
+
+class PageCase(unittest.TestCase):
+    """A server and a cache for the class; browsers are made as needed and checked when they go."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix='headscope-page-')
+        cls.server = Server(PROGRAM, os.path.join(cls.folder.name, 'analyses.db'))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.folder.cleanup()
+
+    def open(self, path='/', expect=(), server=None, **looks):
+        """A browser at a path. `expect`: patterns of console messages that the test brings about; any other fails it."""
+        browser = Browser(**looks)
+        browser.home = (server or self.server).address
+        self.addCleanup(browser.quit)
+        self.addCleanup(self.check, browser, expect)
+        browser.driver.get(browser.home + path)
+        return browser
+
+    def check(self, browser, expect):
+        unexpected = [m for m in browser.messages() if not any(re.search(e, m) for e in expect)]
+        self.assertEqual(unexpected, [], 'the console is not silent')
+        abroad = [a for a in browser.addresses() if not a.startswith((browser.home + '/', 'data:', 'blob:', 'about:', 'chrome:'))]
+        self.assertEqual(abroad, [], 'the page asks other hosts')
+
+    def write(self, browser, text):
+        """Puts a text into the box as a paste does."""
+        browser.wait('document.querySelector("#model strong")')
+        browser.js('const box = document.getElementById("text"); box.value = arguments[0]; box.dispatchEvent(new Event("input"));', text)
+
+    def analyse(self, browser, text=TEXT):
+        self.write(browser, text)
+        browser.wait('!document.getElementById("analyse").disabled')
+        browser.driver.find_element(By.ID, 'analyse').click()
+        browser.wait(DONE, 90)
+
+    def head(self, browser):
+        return browser.js('return document.querySelector(".head-name").textContent')
+
+    def cell(self, browser, layer, head):
+        """Where the middle of a head's cell is, from the middle of the canvas."""
+        x, y = browser.js('''const { left, top, pitch, cell } = document.querySelector(".grid-panel").dataset;
+            const box = document.querySelector("#grid canvas").getBoundingClientRect();
+            return [+left + arguments[0] * pitch + cell / 2 - box.width / 2, +top + arguments[1] * pitch + cell / 2 - box.height / 2];''', layer, head)
+        return browser.driver.find_element(By.CSS_SELECTOR, '#grid canvas'), round(x), round(y)
+
+    def click_head(self, browser, layer, head):
+        canvas, x, y = self.cell(browser, layer, head)
+        ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y).click().perform()
+        browser.wait(f'document.querySelector(".head-name").textContent === "{layer}.{head}"')
+
+    def point(self, browser, query, key, n):
+        """Moves the pointer over a weight of the fitted map; returns the number that the page then reads out."""
+        x, y = browser.js('''const canvas = document.querySelector(".map-canvas");
+            canvas.scrollIntoView({ block: "center" });
+            const { x, y, size } = canvas.dataset;
+            const at = (token, from, whole) => +from + (token + 0.5) / arguments[2] * size - whole / 2;
+            const box = canvas.getBoundingClientRect();
+            return [at(arguments[1], x, box.width), at(arguments[0], y, box.height)];''', query, key, n)
+        canvas = browser.driver.find_element(By.CSS_SELECTOR, '.map-canvas')
+        ActionChains(browser.driver).move_to_element_with_offset(canvas, round(x), round(y)).perform()
+        return float(browser.wait('document.querySelector(".readout b")?.dataset.value'))
+
+
+class MainPath(PageCase):
+    def test_from_a_text_to_a_shared_link(self):
+        browser = self.open()
+        browser.wait('document.querySelector("#model strong")')
+        box = browser.driver.find_element(By.ID, 'text')
+        box.send_keys(TEXT)
+        browser.wait('document.getElementById("count").textContent === "50 tokens"')
+        marks = browser.js('return [...document.querySelectorAll(".marks span")].map((s) => s.textContent)')
+        self.assertIn(' river', marks + [' river' if ' small' in marks else ''], 'token boundaries stand behind the text')
+        box.send_keys(Keys.CONTROL, Keys.ENTER)
+        browser.wait(DONE, 60)
+        self.assertRegex(browser.js('return location.pathname'), r'^/a/[0-9a-f]{64}$')
+        self.assertGreater(self.colours_of_cell(browser, 29, 8), 3, 'the 270th thumbnail is a picture')
+        self.assertRegex(browser.js('return document.querySelector(".hidden-mass").textContent'), r'The first token holds 4\d\s% of all attention, hidden here')
+
+        self.click_head(browser, 18, 7)
+        identity = browser.js('return location.pathname.slice(3)')
+        for query, key in ((38, 2), (38, 15), (23, 9), (49, 0), (7, 7)):
+            shown = self.point(browser, query, key, 50)
+            exact = get(f'{self.server.address}/api/v1/analyses/{identity}/attention/18/7.json?queries={query}:{query + 1}&keys={key}:{key + 1}')
+            self.assertEqual(numpy.float32(shown), numpy.float32(self.only_number(exact)), f'weight of {query} on {key}')
+
+        self.point(browser, 38, 2, 50)
+        ActionChains(browser.driver).click().perform()
+        browser.wait('/query=38/.test(location.hash)')
+        top = browser.js('return [...document.querySelectorAll(".weights li")].map((l) => l.innerText.replace(/\\s+/g, " "))')
+        self.assertRegex(top[0], r'“river” ?2 0\.\d{4}')
+        self.assertEqual(browser.js('return document.querySelector(".text .chosen").textContent'), 'small')
+
+        browser.cdp('Browser.grantPermissions', permissions=['clipboardReadWrite', 'clipboardSanitizedWrite'])
+        browser.driver.find_element(By.ID, 'copy-link').click()
+        browser.wait('document.getElementById("copy-link").textContent === "Copied"')
+        link = browser.driver.execute_async_script('navigator.clipboard.readText().then(arguments[0], (e) => arguments[0](String(e)))')
+        self.assertEqual(link, browser.js('return location.href'))
+        self.assertTrue(link.startswith(self.server.address + '/a/'), link)
+
+        port = self.server.port
+        self.server.stop()
+        type(self).server = Server(PROGRAM, os.path.join(self.folder.name, 'analyses.db'), port)
+        again = self.open(link[len(self.server.address):])
+        again.wait(DONE, 60)
+        again.wait('document.querySelector(".head-name").textContent === "18.7"')
+        again.wait('document.querySelector(".text .chosen")?.textContent === "small"')
+        again.wait('document.querySelectorAll(".weights li").length > 0')
+        self.assertEqual(top, again.js('return [...document.querySelectorAll(".weights li")].map((l) => l.innerText.replace(/\\s+/g, " "))'))
+        self.assertEqual(again.js('return document.getElementById("text").value'), TEXT)
+
+    def only_number(self, value):
+        """The one weight in an answer, wherever it stands."""
+        value = value['weights'] if isinstance(value, dict) else value
+        while isinstance(value, list):
+            self.assertEqual(len(value), 1)
+            value = value[0]
+        return value
+
+    def colours_of_cell(self, browser, layer, head):
+        return browser.js('''const { left, top, pitch, cell } = document.querySelector(".grid-panel").dataset;
+            const context = document.querySelector("#grid canvas").getContext("2d");
+            const data = context.getImageData(+left + arguments[0] * pitch, +top + arguments[1] * pitch, +cell, +cell).data;
+            return new Set(new Uint32Array(data.buffer)).size;''', layer, head)
+
+    def test_numbers_scales_and_sinks(self):
+        browser = self.open()
+        self.analyse(browser)
+        press = lambda value: browser.driver.find_element(By.CSS_SELECTOR, f'[data-value="{value}"]').click()
+        press('numbers')
+        browser.wait('/paint=entropy_normalised/.test(location.hash)')
+        names = browser.js('return [...document.querySelectorAll(".toolbar select option")].map((o) => o.value)')
+        self.assertIn('induction_mass_without_sinks', names)
+        self.assertNotIn('next_mass', names, 'a causal model has no next token')
+        low, high = browser.js('return [...document.querySelectorAll(".legend span")].map((s) => Number(s.textContent))')
+        self.assertLess(low, high)
+        press('maps')
+        for value, part in (('shown', 'sinks=shown'), ('log', 'scale=log'), ('readers', 'side=readers')):
+            press(value)
+            browser.wait(f'location.hash.includes("{part}")')
+        browser.driver.back()  # looks do not fill the history: Back leads to the empty page
+        browser.wait('location.pathname === "/" && !document.getElementById("start").hidden')
+        browser.driver.forward()
+        browser.wait(DONE)
+        browser.wait('document.querySelector(\'[data-value="readers"]\').getAttribute("aria-checked") === "true"')
+
+    def test_history(self):
+        browser = self.open()
+        self.analyse(browser, 'One text to be forgotten, one text to be kept.')
+        path = browser.js('return location.pathname')
+        browser.driver.find_element(By.ID, 'open-history').click()
+        browser.wait('document.querySelector("#history .excerpt")?.textContent.startsWith("One text to be forgotten")')
+        browser.driver.find_element(By.CSS_SELECTOR, '#history .past button').click()
+        browser.wait('/Forgotten/.test(document.querySelector("#history").innerText)')
+        gone = self.open(path, expect=[r'analyses/[0-9a-f]+/stream.* 404'])
+        gone.wait('/Not here/.test(document.getElementById("notice").innerText)')
+
+
+class Looks(PageCase):
+    def test_units(self):
+        browser = self.open()
+        with open(os.path.join(HERE, 'unit_tests.js'), encoding='utf-8') as file:
+            answer = browser.cdp('Runtime.evaluate', expression=file.read(), awaitPromise=True, returnByValue=True)
+        self.assertNotIn('exceptionDetails', answer, json.dumps(answer.get('exceptionDetails'), indent=1))
+        result = answer['result']['value']
+        print(f'{result["checks"]} checks of the pure modules', flush=True)
+        self.assertEqual(result['failures'], [])
+
+    def test_keyboard(self):
+        browser = self.open()
+        self.analyse(browser)
+        browser.js('document.querySelector(".grid-scroll").focus()')
+        before = self.head(browser)
+        layer, head = map(int, before.split('.'))
+        steps = ((Keys.ARROW_RIGHT, layer + 1, head), (Keys.ARROW_UP, layer + 1, head - 1), (Keys.HOME, 0, head - 1), (Keys.ARROW_LEFT, 0, head - 1),
+                 (Keys.PAGE_DOWN, 0, 8), (Keys.END, 29, 8))
+        for key, to_layer, to_head in steps:
+            ActionChains(browser.driver).send_keys(key).perform()
+            browser.wait(f'document.querySelector(".head-name").textContent === "{to_layer}.{to_head}"')
+        self.assertIn('Layer 29, head 8', browser.js('return document.getElementById("grid-cell").textContent'))
+
+        browser.js('document.querySelector(".text").focus()')
+        for key, token in ((Keys.HOME, 0), (Keys.ARROW_RIGHT, 1), (Keys.ARROW_RIGHT, 2), (Keys.END, 49), (Keys.ARROW_LEFT, 48)):
+            ActionChains(browser.driver).send_keys(key).perform()
+            browser.wait(f'document.querySelector(".text .chosen")?.dataset.i === "{token}"')
+        ActionChains(browser.driver).send_keys(Keys.ARROW_UP).perform()
+        browser.wait('Number(document.querySelector(".text .chosen").dataset.i) < 45')
+
+        browser.js('document.querySelector(".map-canvas").focus()')
+        ActionChains(browser.driver).send_keys(Keys.ARROW_UP).perform()
+        browser.wait('document.querySelector(".readout b")?.dataset.value')
+        ActionChains(browser.driver).send_keys('+').perform()
+        browser.wait('!document.querySelector("[aria-label=\'The whole map\']").disabled')
+        ActionChains(browser.driver).send_keys('0').perform()
+        browser.wait('document.querySelector("[aria-label=\'The whole map\']").disabled')
+
+    def test_every_control_is_reached_by_tab(self):
+        browser = self.open()
+        self.analyse(browser)
+        browser.js('document.activeElement.blur()')
+        seen = []
+        for _ in range(90):
+            ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+            name = browser.js('''const e = document.activeElement;
+                return e === document.body ? "" : e.id || e.className || e.getAttribute("aria-label") || e.textContent;''')
+            if name in ('', 'home') and len(seen) > 20:
+                break
+            seen.append(name)
+        for wanted in ('text', 'analyse', 'grid-scroll', 'map-canvas', 'text', 'open-history', 'open-help', 'copy-link'):
+            self.assertIn(wanted, seen)
+
+    def test_dark(self):
+        browser = self.open(dark=True)
+        self.analyse(browser)
+        self.assertEqual(browser.js('return getComputedStyle(document.body).backgroundColor'), 'rgb(14, 15, 19)')
+        pixel = '''const { left, top, pitch, cell } = document.querySelector(".grid-panel").dataset;
+            return [...document.querySelector("#grid canvas").getContext("2d").getImageData(+left + +cell - 4, +top + 4, 1, 1).data].slice(0, 3);'''
+        self.assertEqual(browser.js(pixel), [11, 12, 16], 'zero is the dark ramp\'s first colour')
+        browser.driver.find_element(By.CSS_SELECTOR, '.foot [data-value="light"]').click()
+        browser.wait('getComputedStyle(document.body).backgroundColor === "rgb(251, 251, 249)"')
+        browser.wait(f'(() => {{ {pixel} }})().join() === "255,255,255"')
+        browser.driver.refresh()
+        browser.wait(DONE)
+        self.assertEqual(browser.js('return document.documentElement.dataset.theme'), 'light', 'the choice is kept')
+
+    def test_phone(self):
+        for path_text in (None, TEXT):
+            browser = self.open(width=390, height=844, phone=True)
+            if path_text:
+                self.analyse(browser, path_text)
+                self.assertRegex(browser.js('return document.querySelector(".grid-hint").textContent'), r'Layers 0 to \d+ of 30')
+            self.assertEqual(browser.js('return document.documentElement.scrollWidth'), 390, 'the page does not scroll sideways')
+            small = browser.js('''return [...document.querySelectorAll("button, select, a[href]")].filter((e) => e.offsetParent && !e.closest("p, .term, dl, .number"))
+                .map((e) => [e.textContent.slice(0, 20), e.getBoundingClientRect().height]).filter(([, height]) => height > 0 && height < 24);''')
+            self.assertEqual(small, [], 'fingers need 24 pixels')
+
+    def test_awkward_texts(self):
+        browser = self.open()
+        for text in ('Za\u017c\u00f3\u0142\u0107 \u6771\u4eac\u306f\u4eca\u65e5\u3082 \u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645! \U0001f469\u200d\U0001f680\U0001f680',
+                     'x', '<b>bold</b> <img src=x onerror=alert(1)> &amp; <|im_end|>', '  \n\n\ttabs\n'):
+            with self.subTest(text=text):
+                self.analyse(browser, text)
+                self.assertEqual(browser.js('return document.querySelectorAll(".text img, .text b, .marks img").length'), 0)
+                browser.driver.find_element(By.ID, 'home').click()
+                browser.wait('!document.getElementById("start").hidden')
+
+
+class States(PageCase):
+    def test_too_long(self):
+        browser = self.open()
+        self.write(browser, 'hello ' * 9000)
+        words = browser.wait('/at most/.test(document.getElementById("count").textContent) && document.getElementById("count").textContent')
+        self.assertRegex(words, r'9,00\d tokens; this model reads 8,192 at most')
+        self.assertTrue(browser.js('return document.getElementById("analyse").disabled'))
+
+    def test_cancel(self):
+        browser = self.open()
+        self.write(browser, LONG)
+        browser.wait('!document.getElementById("analyse").disabled')
+        browser.driver.find_element(By.ID, 'analyse').click()
+        browser.wait('Number(document.querySelector(".grid-panel").dataset.arrived) >= 1', 60)
+        self.assertLess(int(browser.js('return document.querySelector(".grid-panel").dataset.arrived')), 30, 'the text is long enough to be cancelled')
+        browser.driver.find_element(By.ID, 'analyse').click()
+        browser.wait('/Cancelled/.test(document.getElementById("notice").innerText)')
+        self.assertEqual(browser.js('return document.getElementById("analyse").textContent'), 'Analyse')
+        arrived = browser.js('return document.querySelector(".grid-panel").dataset.arrived')
+        time.sleep(1)
+        self.assertEqual(browser.js('return document.querySelector(".grid-panel").dataset.arrived'), arrived, 'nothing arrives afterwards')
+        self.assertEqual(browser.js('return location.pathname'), '/')
+
+    def test_server_gone(self):
+        server = Server(PROGRAM, os.path.join(self.folder.name, 'gone.db'))
+        browser = self.open(server=server, expect=[r'ERR_CONNECTION_REFUSED', r'ERR_EMPTY_RESPONSE', r'ERR_CONNECTION_RESET', r'ERR_INCOMPLETE'])
+        self.analyse(browser)
+        server.stop()
+        self.write(browser, TEXT + ' It is gone.')
+        browser.js('document.getElementById("analyse").click()')
+        browser.wait('/The server is gone/.test(document.getElementById("notice").innerText)')
+        self.assertEqual(browser.js('return document.querySelector(".grid-panel").dataset.arrived'), '30', 'what is drawn stays')
+        back = Server(PROGRAM, os.path.join(self.folder.name, 'gone.db'), server.port)
+        self.addCleanup(back.stop)
+        browser.js('[...document.querySelectorAll("#notice button")].find((b) => b.textContent === "Try again").click()')
+        browser.wait(f'{DONE} && document.getElementById("notice").hidden', 60)
+
+    def test_no_model(self):
+        with tempfile.TemporaryDirectory(prefix='headscope-empty-') as empty:
+            server = Server(PROGRAM, os.path.join(self.folder.name, 'none.db'), environment={'HEADSCOPE_MODELS': empty})
+            self.addCleanup(server.stop)
+            browser = self.open(server=server)
+            browser.wait('/scripts\\/fetch_model/.test(document.getElementById("notice").innerText)')
+            self.assertTrue(browser.js('return document.getElementById("analyse").disabled'))
+
+
+if __name__ == '__main__':
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    PROGRAM = sys.argv.pop(1)
+    unittest.main(verbosity=2)
