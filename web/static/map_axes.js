@@ -5,12 +5,13 @@ import { font } from './dom.js';
 import { labelsFit, tickStep } from './map_layout.js';
 import { label } from './tokens.js';
 
-const CHARACTERS = 11;
+const CHARACTERS = { wide: 12, narrow: 8 };
 
 export function drawAxes(context, c, l, view, a, focus) {
   const pitch = l.size / view.span;
   const size = Math.max(9, Math.min(13, pitch - 0.5));
   const fit = labelsFit(view.span, l.size);
+  const characters = l.x > 60 ? CHARACTERS.wide : CHARACTERS.narrow;
   context.fillStyle = c.soft;
   context.font = font(12);
   context.textBaseline = 'alphabetic';
@@ -31,7 +32,7 @@ export function drawAxes(context, c, l, view, a, focus) {
       const at = (i + 0.5 - from) * pitch;
       if (at < 0 || at > l.size) continue;
       if (taken[axis] !== null && Math.abs(i - taken[axis]) * pitch < (fit ? size : 15)) continue;
-      mark(context, l, axis, at, fit ? label(a.pieces[i], CHARACTERS) : String(i), fit ? size : 11, 400, c.soft, !fit, c);
+      mark(context, l, axis, at, fit ? label(a.pieces[i], characters) : String(i), fit ? size : 11, 400, c.soft, !fit, c);
     }
   }
   focusLabel('x', focus.key, view.key, c.key);
@@ -41,7 +42,7 @@ export function drawAxes(context, c, l, view, a, focus) {
     if (token === null) return;
     const at = (token + 0.5 - from) * pitch;
     if (at < 0 || at > l.size) return;
-    mark(context, l, axis, at, label(a.pieces[token], CHARACTERS), Math.max(11, size), 700, colour, false, c);
+    mark(context, l, axis, at, label(a.pieces[token], characters), Math.max(11, size), 700, colour, false, c);
   }
 }
 

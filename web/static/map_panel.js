@@ -6,6 +6,9 @@ import { HeadMap } from './map.js';
 import { weight } from './statistics.js';
 import { naming } from './tokens.js';
 
+const HINT = matchMedia('(hover: none)').matches
+  ? 'Tap the map for a value; that pins the token too.' : 'Point at the map for a value; click to pin a token.';
+
 export function watchMapPanel(store, panel, actions) {
   const name = h('h2', { class: 'head-name' });
   const button = (words, title, onclick) => h('button', { type: 'button', class: 'quiet small', title, 'aria-label': title, onclick }, words);
@@ -49,7 +52,7 @@ export function watchMapPanel(store, panel, actions) {
     const { hoverQuery: query, hoverKey: key, analysis: a, open } = state;
     const mine = ++sequence;
     if (query === null || key === null || !a || !open) {
-      return readout.replaceChildren(h('span', { class: 'soft' }, a && !open && state.layer !== null ? '' : 'Point at the map for a value; click to pin a token.'));
+      return readout.replaceChildren(h('span', { class: 'soft' }, a && !open && state.layer !== null ? '' : HINT));
     }
     const parts = (value) => readout.replaceChildren(
       name2('query', a, query), ' attends to ', name2('key', a, key), h('b', { 'data-value': value ?? '' }, value === null ? '\u2026' : weight(value)));
