@@ -6,7 +6,7 @@
 
 #include "engine/utf8.h"
 
-static void clean_line(char *line) {
+void engine_clean_line(char *line) {
     size_t size = strlen(line);
     size_t at = 0;
     while ((at += utf8_valid_prefix(line + at, size - at)) < size) line[at++] = '?';
@@ -21,7 +21,7 @@ enum engine_status engine_fail(enum engine_status status, char *error, size_t er
     int length = vsnprintf(error, error_size, format, arguments);
     va_end(arguments);
     if (length < 0) error[0] = '\0';
-    clean_line(error);
+    engine_clean_line(error);
     return status;
 }
 

@@ -15,4 +15,7 @@ enum engine_status engine_fail(enum engine_status status, char *error, size_t er
 /* The one sentence for a failed allocation. */
 enum engine_status engine_fail_memory(char *error, size_t error_size);
 
+/* Makes a text that quotes a file one line of valid UTF-8: control characters and broken bytes become '?'. */
+void engine_clean_line(char *line);
+
 #endif

@@ -18,12 +18,22 @@
 
 enum { TEXT_MAX = 1024 };
 
+/* UTF-8 without control characters, which would reach terminals. */
+static bool is_readable(struct gguf_string text) {
+    for (size_t at = 0; at < text.size;) {
+        uint32_t character;
+        size_t length = utf8_character(text.data + at, text.size - at, &character);
+        if (length == 0 || character < 0x20 || (character >= 0x7f && character < 0xa0)) return false;
+        at += length;
+    }
+    return true;
+}
+
 /* A text for people; "" where there is none or what there is cannot be shown. */
 static struct gguf_string readable(const struct gguf *gguf, const char *key) {
     struct gguf_string text;
     const struct gguf_value *value = gguf_find(gguf, key);
-    if (value == NULL || !gguf_string(value, &text) || text.size > TEXT_MAX || memchr(text.data, '\0', text.size) != NULL ||
-        utf8_valid_prefix(text.data, text.size) != text.size)
+    if (value == NULL || !gguf_string(value, &text) || text.size > TEXT_MAX || !is_readable(text))
         return (struct gguf_string){"", 0};
     return text;
 }
@@ -73,8 +83,7 @@ static enum engine_status describe(struct model *model, const struct gguf *gguf,
         .bytes = mapping_size(model->mapping),
     };
     /* The file's name need not be UTF-8, and this goes into JSON. */
-    char *shown = model->strings;
-    for (size_t bad; (bad = utf8_valid_prefix(shown, strlen(shown))) < strlen(shown);) shown[bad] = '?';
+    engine_clean_line(model->strings);
     return ENGINE_OK;
 }
 

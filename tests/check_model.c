@@ -122,6 +122,29 @@ START_TEST(reads_the_tiny_model) {
 }
 END_TEST
 
+/* Names reach JSON and terminals. */
+START_TEST(shows_no_unreadable_names) {
+    static const char *const names[] = {"a\x1b[3", "a\nb", "\xff", "\xc2\x9b", ""};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct gguf_writer writer;
+        size_t size;
+        gguf_writer_start(&writer);
+        tiny_model_put(&writer, &tiny_model_default);
+        unsigned char *file = gguf_writer_finish(&writer, &size);
+        unsigned char *name = memmem(file, size, "Tiny", 4);
+        ck_assert_ptr_nonnull(name);
+        memset(name, ' ', 4);
+        memcpy(name, names[i], strlen(names[i]));
+        ck_assert(write_file(path, file, size));
+        free(file);
+        gguf_writer_drop(&writer);
+        struct model *model = open_path(path);
+        ck_assert_str_eq(model_describe(model)->name, strlen(names[i]) > 0 ? strrchr(path, '/') + 1 : "    ");
+        model_release(model);
+    }
+}
+END_TEST
+
 START_TEST(digests_files) {
     char digest[65] = "untouched";
     unlink(path);
@@ -407,6 +430,7 @@ static Suite *suite(void) {
     tcase_add_test(models, describes_smollm2);
     tcase_add_test(models, opens_smollm2_soon);
     tcase_add_test(models, reads_the_tiny_model);
+    tcase_add_test(models, shows_no_unreadable_names);
     tcase_add_test(models, digests_files);
     tcase_add_test(models, accepts_what_changes_nothing);
     tcase_add_test(models, refuses_by_name_what_it_does_not_do);
