@@ -8,10 +8,15 @@
 
 void engine_clean_line(char *line) {
     size_t size = strlen(line);
-    size_t at = 0;
-    while ((at += utf8_valid_prefix(line + at, size - at)) < size) line[at++] = '?';
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = '?';
+    for (size_t at = 0; at < size;) {
+        uint32_t character;
+        size_t length = utf8_character(line + at, size - at, &character);
+        if (length == 0 || utf8_is_control(character)) {
+            length = length > 0 ? length : 1;
+            memset(line + at, '?', length);
+        }
+        at += length;
+    }
 }
 
 enum engine_status engine_fail(enum engine_status status, char *error, size_t error_size, const char *format, ...) {

@@ -23,7 +23,7 @@ static bool is_readable(struct gguf_string text) {
     for (size_t at = 0; at < text.size;) {
         uint32_t character;
         size_t length = utf8_character(text.data + at, text.size - at, &character);
-        if (length == 0 || character < 0x20 || (character >= 0x7f && character < 0xa0)) return false;
+        if (length == 0 || utf8_is_control(character)) return false;
         at += length;
     }
     return true;

@@ -1,6 +1,5 @@
 #include "engine/utf8.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 static bool continues(unsigned char byte) {
@@ -35,6 +34,10 @@ size_t utf8_character(const char *text, size_t size, uint32_t *character) {
         return 4;
     }
     return 0;
+}
+
+bool utf8_is_control(uint32_t character) {
+    return character < 0x20 || (character >= 0x7f && character < 0xa0);
 }
 
 size_t utf8_valid_prefix(const char *text, size_t size) {
