@@ -5,13 +5,17 @@
 #include <check.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/engine_internal.h"
 #include "engine/model.h"
+#include "tests/failing_malloc.h"
 #include "tests/models.h"
+#include "tests/naive_statistics.h"
+#include "tests/tiny_model.h"
 
 static const char *const golden_names[] = {"cat", "chat", "code", "gpl", "names", "repeat", "world"};
 
@@ -42,7 +46,6 @@ static struct engine *engine_with(const struct kernels *kernels) {
 
 struct kept_run {
     int layers, heads, bins, cancel_at;
-    bool too_many;
     struct head_statistics *statistics;           /* [layers, heads] */
     uint8_t *max, *mean, *excluded;
     uint32_t *sinks;
@@ -204,12 +207,401 @@ START_TEST(parity) {
 }
 END_TEST
 
+/* ---- what is handed out beside the statistics, against whole maps ------------------------------------------------ */
+
+static void compare_bytes(const uint8_t *got, const double *want, size_t n) {
+    for (size_t i = 0; i < n; i++) ck_assert_double_le(fabs(got[i] - 255 * sqrt(want[i])), 0.51);
+}
+
+static void check_tile(struct engine *engine, const struct kept_run *kept, const double *map, size_t n, int layer, int head, int zoom) {
+    uint8_t pixels[65536];
+    char error[256];
+    int width, height;
+    size_t pixel = (size_t)1 << zoom;
+    ck_assert_int_eq(attention_tile(engine, kept->activations, layer, head, zoom, 0, 0, POOL_MAX, pixels, &width, &height, error,
+                                    sizeof error), ENGINE_OK);
+    for (size_t p = 0; p < (size_t)(width * height); p++) {
+        double max = 0;
+        for (size_t i = p / (size_t)width * pixel; i < (p / (size_t)width + 1) * pixel && i < n; i++)
+            for (size_t j = p % (size_t)width * pixel; j < (p % (size_t)width + 1) * pixel && j < n; j++)
+                max = map[i * n + j] > max ? map[i * n + j] : max;
+        compare_bytes(&pixels[p], &max, 1);
+    }
+}
+
+/* The sinks of the text, from the series of every head. */
+static void check_sinks(struct engine *engine, const struct kept_run *kept, size_t n, double *received) {
+    int *receiving = calloc(n, sizeof *receiving), heads = kept->layers * kept->heads;
+    char error[256];
+    for (int h = 0; h < heads; h++) {
+        attention_series(engine, kept->activations, h / kept->heads, h % kept->heads, NULL, 0, &(struct head_series){.received = received},
+                         error, sizeof error);
+        for (size_t j = 0; j + 8 < n; j++) receiving[j] += received[j] > 0.3;
+    }
+    for (size_t j = 0, s = 0; j < n; j++) {
+        bool sink = receiving[j] * 10 >= heads;
+        ck_assert(sink == (s < kept->sink_count && kept->sinks[s] == j));
+        s += sink;
+    }
+    free(receiving);
+}
+
+START_TEST(pictures) {
+    struct model *model = open_smollm2();
+    struct engine *engine = engine_with(kernels_best());
+    for (size_t g = 0; g < sizeof golden_names / sizeof golden_names[0]; g++) {
+        json_t *facts = golden(golden_names[g]);
+        size_t n, excluded_count;
+        int32_t *ids = golden_ids(facts, &n);
+        struct kept_run kept = run(engine, model, ids, n, NULL);
+        uint32_t *excluded = malloc(n * sizeof *excluded);
+        excluded_count = analysis_default_exclusions(model, ids, n, excluded);
+        float *weights = malloc(n * n * sizeof *weights);
+        double *map = malloc(n * n * sizeof *map), max[48 * 48], mean[48 * 48], on_excluded[48], *received = malloc(n * sizeof *received);
+        char error[256];
+        for (int layer = 0; layer < kept.layers; layer += 7) {
+            int head = layer % kept.heads;
+            size_t at = (size_t)(layer * kept.heads + head), bins = (size_t)kept.bins;
+            ck_assert_int_eq(attention_read(engine, kept.activations, layer, head, &(struct rectangle){0, n, 0, n}, weights, error,
+                                            sizeof error), ENGINE_OK);
+            for (size_t i = 0; i < n * n; i++) map[i] = (double)weights[i];
+            naive_thumbnail(map, n, excluded, excluded_count, max, mean, on_excluded);
+            compare_bytes(kept.max + at * bins * bins, max, bins * bins);
+            compare_bytes(kept.mean + at * bins * bins, mean, bins * bins);
+            compare_bytes(kept.excluded + at * bins, on_excluded, bins);
+            for (int zoom = 0; zoom < 4 && n >> zoom > 1; zoom++) check_tile(engine, &kept, map, n, layer, head, zoom);
+            ck_assert_int_eq(attention_series(engine, kept.activations, layer, head, excluded, excluded_count,
+                                              &(struct head_series){.received = received}, error, sizeof error), ENGINE_OK);
+            for (size_t j = 0; j + 1 < n; j++) ck_assert_double_eq_tol(received[j], naive_received(map, n, j), 1e-5);
+        }
+        check_sinks(engine, &kept, n, received);
+        free(excluded);
+        free(weights);
+        free(map);
+        free(received);
+        forget(&kept);
+        free(ids);
+        json_decref(facts);
+    }
+    engine_destroy(engine);
+    model_release(model);
+}
+END_TEST
+
+/* ---- prefix reuse -------------------------------------------------------------------------------------------------- */
+
+static double largest_difference(const struct kept_run *a, const struct kept_run *b) {
+    double worst = 0;
+    for (int i = 0; i < a->layers * a->heads; i++)
+        for (int s = 0; s < STAT_COUNT; s++) {
+            double x = a->statistics[i].value[s], y = b->statistics[i].value[s];
+            ck_assert(isnan(x) == isnan(y));
+            bool may_tie = s == STAT_OFFSET_MODE || s == STAT_OFFSET_RATE;
+            if (!isnan(x) && !may_tie) worst = fmax(worst, fabs(x - y) / fmax(1, fabs(x)));
+        }
+    return worst;
+}
+
+START_TEST(prefix_reuse) {
+    const struct kernels *paths[3];
+    if ((size_t)_i >= kernel_paths(paths)) return;
+    struct model *model = open_smollm2();
+    struct engine *engine = engine_with(paths[_i]);
+    json_t *facts = golden("gpl");
+    size_t all;
+    int32_t *ids = golden_ids(facts, &all);
+    size_t n = 150;
+    struct kept_run fresh = run(engine, model, ids, n, NULL);
+    static const size_t shared[] = {0, 1, 15, 16, 17, 48, 100, 149, 150, 200};
+    double worst = 0;
+    for (size_t s = 0; s < sizeof shared / sizeof shared[0]; s++) {
+        size_t m = shared[s] + 5; /* the other text: `shared` tokens in common, then five of its own */
+        int32_t *other = malloc(m * sizeof *other);
+        for (size_t i = 0; i < m; i++) other[i] = i < shared[s] ? ids[i] : ids[i] + 1;
+        struct kept_run before = run(engine, model, other, m, NULL), reused = run(engine, model, ids, n, before.activations);
+        worst = fmax(worst, largest_difference(&fresh, &reused));
+        ck_assert_uint_eq(fresh.sink_count, reused.sink_count);
+        float a[150], b[150];
+        char error[256];
+        for (int layer = 0; layer < 30; layer += 29) {
+            attention_read(engine, fresh.activations, layer, 4, &(struct rectangle){n - 1, n, 0, n}, a, error, sizeof error);
+            attention_read(engine, reused.activations, layer, 4, &(struct rectangle){n - 1, n, 0, n}, b, error, sizeof error);
+            for (size_t j = 0; j < n; j++) ck_assert_double_eq_tol(a[j], b[j], 2e-5);
+        }
+        forget(&before);
+        forget(&reused);
+        free(other);
+    }
+    printf("%s: reusing a prefix changes statistics by at most %.1e\n", engine_kernels(engine), worst);
+    ck_assert_double_le(worst, 1e-5);
+    forget(&fresh);
+    free(ids);
+    json_decref(facts);
+    engine_destroy(engine);
+    model_release(model);
+}
+END_TEST
+
+/* ---- faults: a tiny model, so that every layer and every allocation can have its turn ------------------------------- */
+
+static struct model *open_tiny(void) {
+    char error[256];
+    struct model *model = NULL;
+    const char *path = "check_forward_tiny.gguf";
+    struct tiny_model tiny = tiny_model_default;
+    tiny.layers = 5;
+    ck_assert(tiny_model_write(path, &tiny));
+    ck_assert_msg(model_open(path, &model, error, sizeof error) == ENGINE_OK, "%s", error);
+    remove(path);
+    return model;
+}
+
+struct counted {
+    int breaths, stop_at;
+};
+
+static bool count_breaths(void *context) {
+    struct counted *counted = context;
+    return counted->breaths++ != counted->stop_at;
+}
+
+START_TEST(cancel_at_every_layer) {
+    struct model *model = open_tiny();
+    struct engine *engine = engine_with(kernels_best());
+    int32_t ids[100];
+    char error[256];
+    for (int i = 0; i < 100; i++) ids[i] = i * 7 % 100;
+    for (int layer = 0; layer < model->config.layers; layer++) {
+        struct kept_run kept = kept_for(model);
+        kept.cancel_at = layer;
+        struct analysis_observer observer = {&kept, keep_layer, NULL};
+        struct analysis_input input = {.model = model, .ids = ids, .n = 100};
+        ck_assert_int_eq(analysis_run(engine, &input, NULL, &observer, &kept.sinks, &kept.sink_count, &kept.activations, error,
+                                      sizeof error), ENGINE_CANCELLED);
+        ck_assert_ptr_null(kept.activations);
+        ck_assert_ptr_null(kept.sinks);
+        forget(&kept);
+    }
+    ck_assert_int_eq(atomic_load(&model->references), 1);
+    struct kept_run kept = run(engine, model, ids, 100, NULL); /* the next one works */
+    forget(&kept);
+    engine_destroy(engine);
+    model_release(model);
+}
+END_TEST
+
+/* Cancelled between pieces of work of a long run, at different places. */
+START_TEST(cancel_by_breath) {
+    struct model *model = open_smollm2();
+    struct engine *engine = engine_with(kernels_best());
+    int32_t ids[700];
+    char error[256];
+    for (int i = 0; i < 700; i++) ids[i] = i * 31 % 49000;
+    for (int stop = 0; stop < 40; stop += 3) {
+        struct counted counted = {0, stop};
+        uint32_t *sinks = NULL;
+        size_t count = 0;
+        struct activations *activations = NULL;
+        ck_assert_int_eq(analysis_run(engine, &(struct analysis_input){.model = model, .ids = ids, .n = 700}, NULL,
+                                      &(struct analysis_observer){&counted, NULL, count_breaths}, &sinks, &count, &activations, error,
+                                      sizeof error), ENGINE_CANCELLED);
+        ck_assert_int_eq(counted.breaths, stop + 1);
+        ck_assert_ptr_null(activations);
+    }
+    engine_destroy(engine);
+    model_release(model);
+}
+END_TEST
+
+/* Small reads in the middle of a run, as the worker does them. */
+struct reader {
+    struct engine *engine;
+    const struct activations *activations;
+    const float *want;
+    int reads;
+};
+
+static bool read_while_running(void *context) {
+    struct reader *reader = context;
+    float weights[40 * 40];
+    char error[256];
+    uint8_t pixels[65536];
+    int width, height;
+    ck_assert_int_eq(attention_read(reader->engine, reader->activations, 3, 2, &(struct rectangle){0, 40, 0, 40}, weights, error,
+                                    sizeof error), ENGINE_OK);
+    ck_assert_mem_eq(weights, reader->want, sizeof weights);
+    ck_assert_int_eq(attention_tile(reader->engine, reader->activations, 3, 2, 0, 0, 0, POOL_MEAN, pixels, &width, &height, error,
+                                    sizeof error), ENGINE_OK);
+    reader->reads++;
+    return true;
+}
+
+START_TEST(reads_while_running) {
+    struct model *model = open_smollm2();
+    struct engine *engine = engine_with(kernels_best());
+    int32_t ids[500];
+    char error[256];
+    for (int i = 0; i < 500; i++) ids[i] = i * 31 % 49000;
+    struct kept_run small = run(engine, model, ids, 40, NULL);
+    float want[40 * 40];
+    attention_read(engine, small.activations, 3, 2, &(struct rectangle){0, 40, 0, 40}, want, error, sizeof error);
+    struct reader reader = {engine, small.activations, want, 0};
+    struct kept_run alone = run(engine, model, ids, 500, NULL), kept = kept_for(model);
+    uint32_t zero = 0;
+    struct analysis_observer observer = {&reader, NULL, read_while_running};
+    ck_assert_int_eq(analysis_run(engine, &(struct analysis_input){model, ids, 500, &zero, 1}, NULL, &observer, &kept.sinks,
+                                  &kept.sink_count, &kept.activations, error, sizeof error), ENGINE_OK);
+    ck_assert_int_gt(reader.reads, 10);
+    ck_assert_uint_eq(kept.sink_count, alone.sink_count);
+    size_t n = 500;
+    float *a = malloc(2 * n * sizeof *a), *b = a + n;
+    attention_read(engine, alone.activations, 29, 1, &(struct rectangle){499, 500, 0, 500}, a, error, sizeof error);
+    attention_read(engine, kept.activations, 29, 1, &(struct rectangle){499, 500, 0, 500}, b, error, sizeof error);
+    ck_assert_mem_eq(a, b, n * sizeof *a); /* whoever computed which piece */
+    free(a);
+    forget(&kept);
+    forget(&alone);
+    forget(&small);
+    engine_destroy(engine);
+    model_release(model);
+}
+END_TEST
+
+START_TEST(every_allocation_fails_in_turn) {
+    struct model *model = open_tiny();
+    struct engine *engine = NULL;
+    char error[256];
+    int32_t ids[60];
+    for (int i = 0; i < 60; i++) ids[i] = i * 7 % 50;
+    for (long turn = 0;; turn++) {
+        failing_malloc_after(turn);
+        enum engine_status status = engine_create(&(struct engine_options){.threads = 2}, &engine, error, sizeof error);
+        if (!failing_malloc_stop()) break;
+        ck_assert_int_eq(status, ENGINE_NO_MEMORY);
+    }
+    long turn = 0;
+    for (;; turn++) {
+        uint32_t *sinks = NULL;
+        size_t count = 0;
+        struct activations *activations = NULL;
+        failing_malloc_after(turn);
+        enum engine_status status = analysis_run(engine, &(struct analysis_input){.model = model, .ids = ids, .n = 60}, NULL, NULL, &sinks,
+                                                 &count, &activations, error, sizeof error);
+        bool failed = failing_malloc_stop();
+        ck_assert_int_eq(status, failed ? ENGINE_NO_MEMORY : ENGINE_OK);
+        ck_assert_int_eq(atomic_load(&model->references), failed ? 1 : 2);
+        if (failed) continue;
+        float weights[60];
+        uint8_t pixels[65536];
+        int width, height;
+        double series[60];
+        failing_malloc_after(0);
+        ck_assert_int_eq(attention_read(engine, activations, 0, 0, &(struct rectangle){5, 6, 0, 60}, weights, error, sizeof error),
+                         ENGINE_NO_MEMORY);
+        failing_malloc_after(0);
+        ck_assert_int_eq(attention_tile(engine, activations, 0, 0, 0, 0, 0, POOL_MAX, pixels, &width, &height, error, sizeof error),
+                         ENGINE_NO_MEMORY);
+        for (long i = 0; i < 2; i++) {
+            failing_malloc_after(i);
+            ck_assert_int_eq(attention_series(engine, activations, 0, 0, NULL, 0, &(struct head_series){.received = series}, error,
+                                              sizeof error), ENGINE_NO_MEMORY);
+        }
+        failing_malloc_stop();
+        free(sinks);
+        activations_destroy(activations);
+        break;
+    }
+    ck_assert_int_gt(turn, 10);
+    engine_destroy(engine);
+    model_release(model);
+}
+END_TEST
+
+/* ---- limits ---------------------------------------------------------------------------------------------------------- */
+
+START_TEST(limits) {
+    struct model *model = open_tiny();
+    struct engine *engine = engine_with(&kernels_plain), *small;
+    char error[256];
+    int32_t *ids = calloc(1000, sizeof *ids);
+    uint32_t out[2] = {3, 3};
+    struct analysis_estimate one, many;
+    struct analysis_input input = {.model = model, .ids = ids, .n = 0};
+    ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_INVALID);
+    input.n = 257;
+    ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_TOO_LARGE);
+    ck_assert(strstr(error, "257") && strstr(error, "256"));
+    input.n = 256;
+    ck_assert_int_eq(analysis_estimate(engine, &input, &many, error, sizeof error), ENGINE_OK);
+    input.n = 1;
+    ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_OK);
+    ck_assert(one.bytes > 0 && many.bytes > one.bytes && one.seconds > 0);
+    ids[0] = model->config.vocabulary;
+    ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_INVALID);
+    ids[0] = -1;
+    ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_INVALID);
+    ids[0] = 0;
+    input = (struct analysis_input){model, ids, 20, out, 2};
+    ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_INVALID);
+    out[0] = 2;
+    ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_OK);
+    out[1] = 20;
+    ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_INVALID);
+    input.excluded_count = 0;
+    input.n = 256;
+    ck_assert_int_eq(engine_create(&(struct engine_options){.threads = 1, .memory_max = 100000}, &small, error, sizeof error), ENGINE_OK);
+    ck_assert_int_eq(analysis_run(small, &input, NULL, NULL, NULL, NULL, NULL, error, sizeof error), ENGINE_TOO_LARGE);
+    ck_assert_msg(strstr(error, "0.1 MB") && strstr(error, "256"), "%s", error);
+    ck_assert_int_eq(engine_create(&(struct engine_options){.threads = -1}, &small, error, sizeof error), ENGINE_INVALID);
+    engine_destroy(small);
+    engine_destroy(engine);
+    engine_destroy(NULL);
+    activations_destroy(NULL);
+    free(ids);
+    model_release(model);
+}
+END_TEST
+
+/* One token, and one token all along. */
+START_TEST(degenerate_texts) {
+    struct model *model = open_smollm2();
+    struct engine *engine = engine_with(kernels_best());
+    int32_t ids[64];
+    for (int i = 0; i < 64; i++) ids[i] = 28;
+    struct kept_run one = run(engine, model, ids, 1, NULL), same = run(engine, model, ids, 64, NULL);
+    for (int i = 0; i < one.layers * one.heads; i++) {
+        for (int s = 0; s < STAT_COUNT; s++) {
+            bool count = s == STAT_DUPLICATE_ROWS || s == STAT_INDUCTION_ROWS;
+            ck_assert(count ? one.statistics[i].value[s] == 0 : isnan(one.statistics[i].value[s]));
+        }
+        ck_assert(one.bins == 1 && one.excluded[i] == 255 && one.max[i] == 0);
+        ck_assert(same.statistics[i].value[STAT_DUPLICATE_ROWS] == 63);
+        ck_assert(same.statistics[i].value[STAT_INDUCTION_ROWS] == 62);
+    }
+    forget(&one);
+    forget(&same);
+    engine_destroy(engine);
+    model_release(model);
+}
+END_TEST
+
 static Suite *suite(void) {
     Suite *suite = suite_create("forward");
     TCase *c = tcase_create("reference");
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, parity, 0, 3);
+    tcase_add_test(c, pictures);
+    tcase_add_loop_test(c, prefix_reuse, 0, 3);
     suite_add_tcase(suite, c);
+    TCase *f = tcase_create("faults and limits");
+    tcase_set_timeout(f, 120);
+    tcase_add_test(f, cancel_at_every_layer);
+    tcase_add_test(f, cancel_by_breath);
+    tcase_add_test(f, reads_while_running);
+    tcase_add_test(f, every_allocation_fails_in_turn);
+    tcase_add_test(f, limits);
+    tcase_add_test(f, degenerate_texts);
+    suite_add_tcase(suite, f);
     return suite;
 }
 
