@@ -6,8 +6,7 @@ import { HeadMap } from './map.js';
 import { weight } from './statistics.js';
 import { naming } from './tokens.js';
 
-const HINT = matchMedia('(hover: none)').matches
-  ? 'Tap the map for a value; that pins the token too.' : 'Point at the map for a value; click to pin a token.';
+const HINT = 'Point at the map, or tap it, for a value. A click pins the token.';
 
 export function watchMapPanel(store, panel, actions) {
   const name = h('h2', { class: 'head-name' });

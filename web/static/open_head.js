@@ -2,6 +2,7 @@
 // the store as `open`, `row` ({ token, side, data }) and `series`; whoever draws reads them there.
 
 import * as api from './api.js';
+import { binOf, binStart } from './layout.js';
 import { Tiles } from './tiles.js';
 import { HeadWeights } from './weights.js';
 
@@ -10,6 +11,23 @@ export function chosen(state) {
   const hover = state.side === 'reads' ? state.hoverQuery : state.hoverKey;
   const token = hover ?? state.query ?? (state.side === 'reads' ? state.autoQuery : state.autoKey) ?? null;
   return token !== null && state.analysis && token < state.analysis.n ? token : null;
+}
+
+// The thumbnail knows the bin that is worth showing; the series know the token in it: the query that reads most off the sinks,
+// and the key that receives most.
+function likely(a, series, { autoQuery, autoKey }) {
+  const bins = Math.min(48, a.n);
+  const best = (from, score) => {
+    const bin = binOf(from, a.n, bins);
+    let at = from;
+    for (let i = binStart(bin, a.n, bins); i < binStart(bin + 1, a.n, bins); i++) if (score(i) > score(at)) at = i;
+    return at;
+  };
+  const excluded = new Set(a.excluded);
+  return {
+    autoQuery: best(autoQuery, (i) => -(series.sink_mass[i] ?? 1)),
+    autoKey: best(autoKey, (i) => (excluded.has(i) ? -1 : series.received[i] ?? -1)),
+  };
 }
 
 export function watchOpenHead(store) {
@@ -47,7 +65,7 @@ export function watchOpenHead(store) {
     wanted = '';
     store.set({ open: next, row: null, series: null });
     api.series(a.id, layer, head).then(
-      (series) => store.state.open === next && store.set({ series }),
+      (series) => store.state.open === next && store.set({ series, ...likely(a, series, store.state) }),
       (error) => store.state.open === next && error.kind !== 'aborted' && store.set({ mapError: error }));
   }
 

@@ -85,5 +85,5 @@ function caption(a, name, items, median) {
   const rows = statistic(name).rows;
   const count = rows ? a.stats[0][0][rows] : 0;
   const thin = rows && count < ROWS_MIN ? ` Only ${count} rows stand behind it.` : '';
-  return `Median of all heads: ${format(name, median)}.${thin}`;
+  return `Median of all: ${format(name, median)}.${thin}`;
 }

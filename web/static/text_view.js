@@ -90,6 +90,7 @@ export class TextView {
       return span;
     });
     this.#levels = new Uint8Array(this.#spans.length);
+    this.box.classList.toggle('short', (analysis?.n ?? 0) <= 120);
     this.box.replaceChildren(...nodes);
     this.box.scrollTop = 0;
   }
