@@ -118,7 +118,7 @@
   ]);
   equal('pieces', made.map((p) => p.text), ['<s>', 'a', ' \u017c', '\u{1f680}', '\u00b7', '\n']);
   equal('parts', made.map((p) => p.part), [null, null, null, [1, 2], [2, 2], null]);
-  equal('labels', made.map((p) => tokens.label(p)), ['<s>', 'a', '\u017c', '\u{1f680}', '\u00b7', '\u21b5']);
+  equal('labels', made.map((p) => tokens.label(p)), ['<s>', 'a', '\u017c', '\u{1f680}', '\u{1f680}', '\u21b5']);
   equal('a long label is cut', tokens.label({ text: 'abcdefghij' }, 5), 'abcd\u2026');
   equal('token ids alone', tokens.pieces(null, [{ id: 7, text: null, start: 0, end: 0 }])[0].text, '#7');
 

@@ -81,6 +81,7 @@ async function stream(path, options, onLine) {
     pass(lines.end());
   } catch (error) {
     reader.cancel().catch(() => {});
+    if (whole) return { cached: false }; // it broke off after its end
     if (error instanceof ApiError) throw error;
     if (error.name === 'AbortError') throw new ApiError('aborted', 'Cancelled.');
     throw new ApiError('cut', 'The connection broke off before the last layer.');

@@ -9,7 +9,7 @@ export function h(tag, properties = {}, ...children) {
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? '' : value);
   }
-  element.append(...children.flat().filter((c) => c !== false && c !== null && c !== undefined));
+  element.append(...children.flat(Infinity).filter((c) => c !== false && c !== null && c !== undefined));
   return element;
 }
 

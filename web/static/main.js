@@ -20,7 +20,7 @@ import { setUpTheme } from './theme.js';
 import { watchToolbar } from './toolbar.js';
 import * as url from './url_state.js';
 
-const store = new Store({ ...initialState(), page: 'write' });
+const store = new Store({ ...initialState(), page: null });
 const live = byId('live');
 const announce = (words) => { live.textContent = words; };
 

@@ -2,6 +2,7 @@
 
 import * as api from './api.js';
 import { h } from './dom.js';
+import { drawWeightLegend } from './legend.js';
 import { HeadMap } from './map.js';
 import { weight } from './statistics.js';
 import { naming } from './tokens.js';
@@ -18,12 +19,13 @@ export function watchMapPanel(store, panel, actions) {
     const view = map.content();
     if (view) map.setView(view);
   });
+  const legend = h('div', { class: 'legend' });
   const place = h('div', { class: 'map-place' });
   const readout = h('p', { class: 'readout', 'aria-live': 'polite' });
   const words = h('p', { class: 'soft map-words' });
   const files = h('p', { class: 'files' });
   panel.append(
-    h('div', { class: 'map-top' }, name, h('span', { class: 'soft' }, 'attention map'), h('span', { class: 'spring' }), content, all, further, closer),
+    h('div', { class: 'map-top' }, name, h('span', { class: 'soft' }, 'attention map'), legend, h('span', { class: 'spring' }), content, all, further, closer),
     place, readout, words, files);
   const map = new HeadMap(store, place, () => buttons());
 
@@ -42,6 +44,7 @@ export function watchMapPanel(store, panel, actions) {
       listFiles(state);
     }
     if (changed.has('layer', 'head', 'pool')) buttons();
+    if (changed.has('scale', 'theme')) drawWeightLegend(legend, state);
     if (changed.has('hoverQuery', 'hoverKey', 'open', 'row', 'layer', 'head')) tell(state);
     if (changed.has('mapError', 'phase', 'open', 'layer')) explain(state);
   });

@@ -69,6 +69,6 @@ export function watchStart(store, actions) {
     document.body.dataset.page = empty ? 'write' : 'analysis';
     box.hidden = welcome.hidden = !empty;
     usable.hidden = !state.model;
-    if (empty && changed.has('page', 'analysis')) refresh();
+    if (empty && state.page && changed.has('page', 'analysis')) refresh();
   });
 }

@@ -31,7 +31,8 @@ export function byteMap(text) {
 }
 
 // What each token shows in the running text. The first of several tokens that share a character shows it, the others a dot.
-// Result: [{ text, start, end, part, special }]; part: null, or [k, of] for the k-th of several tokens that split characters.
+// Result: [{ text, start, end, part, name, special }]; part: null, or [k, of] for the k-th of several tokens that split
+// characters, which are then in `name`.
 export function pieces(text, tokens) {
   const map = text === null || text === undefined ? null : byteMap(text);
   let split = []; // the run of tokens that share a character
@@ -48,8 +49,10 @@ export function pieces(text, tokens) {
     if (piece.part) split.push(i);
     const last = piece.part && (i + 1 === out.length || !out[i + 1].part || endsWhole(map, tokens[i]));
     if (last) {
+      const name = split.map((j) => out[j].text).join('');
       split.forEach((j, k) => {
         out[j].part = [k + 1, split.length];
+        out[j].name = name;
         if (!out[j].text) out[j].text = '\u00b7';
       });
       split = [];
@@ -64,7 +67,7 @@ function endsWhole(map, token) {
 
 // A token's name where there is little room: leading space dropped, blanks made visible, cut to `limit` characters.
 export function label(piece, limit = 14) {
-  let text = piece.text;
+  let text = piece.name ?? piece.text;
   if (/^\s+$/.test(text)) text = [...text].map((c) => SIGNS[c] ?? '\u00b7').join('');
   else text = text.trim().replace(/[\n\r\t\u0000]/g, (c) => SIGNS[c]);
   const characters = [...text];

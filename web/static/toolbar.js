@@ -1,11 +1,10 @@
 // Above the grid: what the cells show, on which scale, with or without sinks, and what is hidden, as a number in words.
 
-import { colourAt, css, SCALES, weightAt } from './colour.js';
+import { SCALES } from './colour.js';
 import { h, segments } from './dom.js';
-import { rangeOf } from './grid.js';
+import { drawLegend } from './legend.js';
 import { statisticOptions } from './ranking.js';
-import { format, percent, statistic } from './statistics.js';
-import { palette } from './theme.js';
+import { percent } from './statistics.js';
 
 export function watchToolbar(store, bar) {
   const numbers = h('select', { 'aria-label': 'Number that colours the heads', onchange: () => store.set({ paint: numbers.value }) });
@@ -49,26 +48,4 @@ function hiddenWords(a, sinks) {
   const who = a.excluded.length === 0 ? null : a.excluded.length === 1 ? 'The first token holds' : `${a.excluded.length} tokens (the first and the special ones) hold`;
   if (!who) return ['Nothing is left out.'];
   return [`${who} `, h('b', {}, percent(share)), sinks === 'hidden' ? ' of all attention, hidden here' : ' of all attention: the strip in each cell'];
-}
-
-function drawLegend(box, state) {
-  const { stops } = palette(state);
-  const canvas = h('canvas', { width: 120, height: 1, 'aria-hidden': 'true' });
-  const context = canvas.getContext('2d');
-  for (let x = 0; x < 120; x++) {
-    const t = x / 119;
-    context.fillStyle = css(colourAt(stops, state.paint === 'maps' ? t : 0.08 + 0.92 * t));
-    context.fillRect(x, 0, 1, 1);
-  }
-  if (state.paint === 'maps') {
-    const middle = weightAt(0.5, state.scale);
-    box.replaceChildren(h('span', {}, state.scale === 'log' ? '\u2264 0.0001' : '0'), canvas, h('span', {}, '1'));
-    box.title = `The middle of the ramp is a weight of ${Number(middle.toPrecision(2))}`;
-    return;
-  }
-  const range = rangeOf(state.analysis.values(state.paint));
-  box.title = statistic(state.paint).means;
-  box.replaceChildren(...(range
-    ? [h('span', {}, format(state.paint, range.low)), canvas, h('span', {}, format(state.paint, range.high))]
-    : [h('span', {}, 'does not apply to this text')]));
 }
