@@ -17,10 +17,12 @@ static char folder[PATH_MAX];   /* made before each test, removed after it */
 static char path[PATH_MAX + 32]; /* folder/cache.db, not there yet */
 static char error[1024];
 
+static const char *folder_base = "/tmp"; /* unless $TMPDIR is set */
+
 static void make_folder(void)
 {
     const char *base = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/check_cache.XXXXXX", base ? base : "/tmp");
+    snprintf(folder, sizeof folder, "%s/check_cache.XXXXXX", base ? base : folder_base);
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/cache.db", folder);
 }
