@@ -33,8 +33,8 @@ static const struct {
     size_t block, block_bytes; /* weights in a block and its size; 0: not read here */
 } tensor_types[] = {
     [0] = {"F32", 1, 4}, [1] = {"F16", 1, 2}, [2] = {"Q4_0", 32, 18}, [3] = {"Q4_1", 32, 20}, [4] = {"Q4_2", 0, 0},
-    [5] = {"Q4_3", 0, 0}, [6] = {"Q5_0", 0, 0}, [7] = {"Q5_1", 0, 0}, [8] = {"Q8_0", 32, 34}, [9] = {"Q8_1", 0, 0},
-    [10] = {"Q2_K", 0, 0}, [11] = {"Q3_K", 0, 0}, [12] = {"Q4_K", 0, 0}, [13] = {"Q5_K", 0, 0}, [14] = {"Q6_K", 0, 0},
+    [5] = {"Q4_3", 0, 0}, [6] = {"Q5_0", 32, 22}, [7] = {"Q5_1", 32, 24}, [8] = {"Q8_0", 32, 34}, [9] = {"Q8_1", 0, 0},
+    [10] = {"Q2_K", 256, 84}, [11] = {"Q3_K", 256, 110}, [12] = {"Q4_K", 256, 144}, [13] = {"Q5_K", 256, 176}, [14] = {"Q6_K", 256, 210},
     [15] = {"Q8_K", 0, 0}, [16] = {"IQ2_XXS", 0, 0}, [17] = {"IQ2_XS", 0, 0}, [18] = {"IQ3_XXS", 0, 0},
     [19] = {"IQ1_S", 0, 0}, [20] = {"IQ4_NL", 0, 0}, [21] = {"IQ3_S", 0, 0}, [22] = {"IQ2_S", 0, 0},
     [23] = {"IQ4_XS", 0, 0}, [24] = {"I8", 0, 0}, [25] = {"I16", 0, 0}, [26] = {"I32", 0, 0}, [27] = {"I64", 0, 0},
@@ -215,8 +215,8 @@ static void read_tensor(struct reader *reader, struct gguf_tensor *entry, uint64
     if (reader->status != ENGINE_OK) return;
     if (type >= TENSOR_TYPE_COUNT || tensor_types[type].block == 0) {
         READER_FAIL(reader, ENGINE_UNSUPPORTED,
-                    "tensor %.*s is stored as %s (type %u); F32, F16, BF16, Q8_0, Q4_0 and Q4_1 are read: take such a file of "
-                    "the model",
+                    "tensor %.*s is stored as %s (type %u); F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and Q2_K to Q6_K are "
+                    "read: take such a file of the model",
                     name_size, entry->name.data, gguf_tensor_type_name(type), type);
         return;
     }

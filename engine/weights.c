@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "engine/quants.h"
+
 void weights_row(const struct kernels *kernels, const struct tensor *tensor, size_t row, float *x) {
     const uint8_t *source = (const uint8_t *)tensor->data + row * tensor->row_bytes;
     size_t n = tensor->cols;
@@ -12,6 +14,13 @@ void weights_row(const struct kernels *kernels, const struct tensor *tensor, siz
     case TENSOR_Q4_0: kernels->unpack_q4_0(source, n, x); break;
     case TENSOR_Q4_1: kernels->unpack_q4_1(source, n, x); break;
     case TENSOR_Q8_0: kernels->unpack_q8_0(source, n, x); break;
+    case TENSOR_Q5_0: unpack_q5_0(source, n, x); break;
+    case TENSOR_Q5_1: unpack_q5_1(source, n, x); break;
+    case TENSOR_Q2_K: unpack_q2_k(source, n, x); break;
+    case TENSOR_Q3_K: unpack_q3_k(source, n, x); break;
+    case TENSOR_Q4_K: unpack_q4_k(source, n, x); break;
+    case TENSOR_Q5_K: unpack_q5_k(source, n, x); break;
+    case TENSOR_Q6_K: unpack_q6_k(source, n, x); break;
     }
 }
 

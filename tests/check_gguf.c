@@ -266,7 +266,7 @@ END_TEST
 
 START_TEST(refuses_tensor_types_by_name) {
     static const struct { uint32_t type; const char *name; } types[] = {
-        {6, "Q5_0"}, {12, "Q4_K"}, {14, "Q6_K"}, {20, "IQ4_NL"}, {28, "F64"}, {39, "MXFP4"}, {1000, "unknown"}, {UINT32_MAX, "unknown"},
+        {9, "Q8_1"}, {16, "IQ2_XXS"}, {23, "IQ4_XS"}, {20, "IQ4_NL"}, {28, "F64"}, {39, "MXFP4"}, {1000, "unknown"}, {UINT32_MAX, "unknown"},
     };
     unsigned char bytes[512] = {0};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
@@ -303,7 +303,7 @@ END_TEST
 START_TEST(quotes_hostile_names_safely) {
     struct gguf_writer writer;
     gguf_writer_start(&writer);
-    gguf_put_tensor(&writer, "a\x1b[31m\n\xff\xc2\x9b\xc3\xa9\xc3", 12, 1, 256, floats, sizeof floats);
+    gguf_put_tensor(&writer, "a\x1b[31m\n\xff\xc2\x9b\xc3\xa9\xc3", 20, 1, 256, floats, sizeof floats);
     ck_assert_int_eq(try_writer(&writer), ENGINE_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(error, "a?[31m????\xc3\xa9?"));
 }
