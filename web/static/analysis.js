@@ -114,18 +114,20 @@ export class Analysis {
     return binStart(line.indexOf(Math.max(...line)), this.n, thumb.cols);
   }
 
-  // The query that a head's thumbnail shows best: the brightest row, later ones first where they tie.
+  // The query that a head's thumbnail shows best: the row whose four brightest cells are brightest together (one bright cell
+  // says less than two), later ones first where they tie.
   likelyQuery(layer, head) {
     const thumb = this.thumbs[layer];
     if (!thumb) return this.n - 1;
-    let best = thumb.rows - 1;
+    const { rows, cols, max } = thumb;
+    let best = rows - 1;
     let most = -1;
-    for (let r = 1; r < thumb.rows; r++) {
-      let peak = 0;
-      for (let c = 0; c < thumb.cols; c++) peak = Math.max(peak, thumb.max[(head * thumb.rows + r) * thumb.cols + c]);
-      const score = peak * (0.75 + 0.25 * (r / thumb.rows));
+    for (let r = 1; r < rows; r++) {
+      const from = (head * rows + r) * cols;
+      const top = [...max.subarray(from, from + cols)].sort((x, y) => y - x).slice(0, 4);
+      const score = top.reduce((sum, v) => sum + v, 0);
       if (score >= most) [best, most] = [r, score];
     }
-    return binStart(best, this.n, thumb.rows);
+    return binStart(best, this.n, rows);
   }
 }

@@ -9,7 +9,8 @@ const CELL_PHONE = 27;
 const LABELS_LEFT = 30;
 const LABELS_TOP = 26;
 
-// `width`: what the grid may take if it stands above the head's view; `side`: if it stands to the left of it.
+// `width`: what the grid may take if it stands above the head's view. In the result `side` says that it stands to the left of
+// it, `pitch` is a cell and its gap, and `scrolls` that the layers do not fit.
 export function gridLayout({ layers, heads, tokens, width, height }) {
   const phone = width < 520;
   let gap = phone ? 2 : 3;
@@ -37,9 +38,7 @@ export function gridLayout({ layers, heads, tokens, width, height }) {
     left: LABELS_LEFT, top: LABELS_TOP,
     width: LABELS_LEFT + layers * pitch,
     height: LABELS_TOP + heads * pitch,
-    visible: side ? Math.min(width, Math.floor(width / 2)) : width,
     scrolls: LABELS_LEFT + layers * pitch > (side ? Math.floor(width / 2) : width) + gap,
-    labelEvery: cell >= 24 ? 1 : 5,
   };
 }
 

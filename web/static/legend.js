@@ -2,8 +2,7 @@
 
 import { colourAt, css, weightAt } from './colour.js';
 import { h } from './dom.js';
-import { rangeOf } from './grid.js';
-import { format, statistic } from './statistics.js';
+import { format, rangeOf, statistic } from './statistics.js';
 import { palette } from './theme.js';
 
 const WIDTH = 120;

@@ -44,7 +44,7 @@ export function watchMapPanel(store, panel, actions) {
       listFiles(state);
     }
     if (changed.has('layer', 'head', 'pool')) buttons();
-    if (changed.has('scale', 'theme')) drawWeightLegend(legend, state);
+    if (changed.has('analysis', 'scale', 'theme')) drawWeightLegend(legend, state);
     if (changed.has('hoverQuery', 'hoverKey', 'open', 'row', 'layer', 'head')) tell(state);
     if (changed.has('mapError', 'phase', 'open', 'layer')) explain(state);
   });

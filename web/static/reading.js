@@ -2,6 +2,7 @@
 
 import { h, segments } from './dom.js';
 import { chosen } from './open_head.js';
+import { RowStrip } from './row_strip.js';
 import { format, isThin, percent, statistic, weight, whyAbsent } from './statistics.js';
 import { TextView } from './text_view.js';
 import { naming } from './tokens.js';
@@ -19,17 +20,24 @@ export function watchReading(store, panel, actions) {
   const title = h('p', { class: 'reading-title' });
   const release = h('button', { type: 'button', class: 'plain small', onclick: () => store.set({ query: null }) }, 'Let go');
   const place = h('div', { class: 'text-place' });
+  const strip = h('div', { class: 'strip-place' });
   const list = h('ol', { class: 'weights' });
   const rest = h('p', { class: 'soft rest' });
   const figures = h('dl', { class: 'figures' });
   panel.append(
     h('div', { class: 'reading-top' }, title, release, h('span', { class: 'spring' }), side),
-    place, h('div', { class: 'weights-box' }, list, rest), figures,
+    place, h('div', { class: 'weights-box' }, strip, list, rest), figures,
     h('p', { class: 'soft honest' }, 'Attention shows where this head reads, not why. What it does with what it reads is not in these numbers.'));
   new TextView(store, place);
+  // Pointing at the strip points at the other end of a weight: the key of a query, the query of a key.
+  const row = new RowStrip(strip, {
+    hover: (token) => store.set(store.state.side === 'reads'
+      ? { hoverKey: token, hoverQuery: token === null ? null : chosen(store.state) } : { hoverQuery: token, hoverKey: token === null ? null : chosen(store.state) }),
+    pin: (token) => token !== null && store.set({ query: token, hoverQuery: null, hoverKey: null }),
+  });
 
   store.listen((state, changed) => {
-    if (!changed.has('analysis', 'row', 'open', 'side', 'sinks', 'layer', 'head', 'query', 'autoQuery', 'hoverQuery', 'hoverKey')) return;
+    if (!changed.has('analysis', 'row', 'open', 'side', 'sinks', 'layer', 'head', 'query', 'autoQuery', 'hoverQuery', 'hoverKey', 'scale', 'theme')) return;
     side.choose(state.side);
     release.hidden = state.query === null;
     drawTitle(state);
@@ -48,17 +56,20 @@ export function watchReading(store, panel, actions) {
   }
 
   function drawList(state) {
-    const { row, open, analysis: a, side: kind } = state;
-    const usable = row && row.open === open && row.side === kind && a;
+    const { row: found, open, analysis: a, side: kind } = state;
+    const usable = found && found.open === open && found.side === kind && a;
     panel.classList.toggle('waiting', !usable && Boolean(open));
     if (!usable) {
-      if (!open) { list.replaceChildren(); rest.textContent = ''; }
-      return;
+      if (open) return;
+      list.replaceChildren();
+      rest.textContent = '';
+      return row.show(null);
     }
     const reads = kind === 'reads';
     list.classList.toggle('readers', !reads);
     const hidden = new Set(reads && state.sinks === 'hidden' ? a.excluded : []);
-    const { best, shown, sunk, more } = strongest(row.data, hidden, LENGTH, LEAST);
+    const { best, shown, sunk, more } = strongest(found.data, hidden, LENGTH, LEAST);
+    row.show({ data: found.data, token: found.token, reads, hidden, scale: state.scale, mark: reads ? state.hoverKey : state.hoverQuery });
     list.replaceChildren(...best.map(([token, w]) => line(a, token, w, best[0][1])));
     rest.textContent = restWords(reads, { shown, sunk, more, hidden: hidden.size });
   }

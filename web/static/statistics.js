@@ -105,3 +105,15 @@ export function whyAbsent(stats, name) {
   if (s?.rows && stats[s.rows] === 0) return NO_REPEAT;
   return s?.absent || 'too few tokens';
 }
+
+// The least and the largest of the values that are numbers, or null if there are none.
+export function rangeOf(values) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const v of values) {
+    if (Number.isNaN(v)) continue;
+    low = Math.min(low, v);
+    high = Math.max(high, v);
+  }
+  return low <= high ? { low, high } : null;
+}
