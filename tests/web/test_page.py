@@ -167,7 +167,7 @@ class MainPath(PageCase):
         names = browser.js('return [...document.querySelectorAll(".toolbar select option")].map((o) => o.value)')
         self.assertIn('induction_mass_without_sinks', names)
         self.assertNotIn('next_mass', names, 'a causal model has no next token')
-        low, high = browser.js('return [...document.querySelectorAll(".legend span")].map((s) => Number(s.textContent))')
+        low, high = browser.js('return [...document.querySelectorAll(".toolbar .legend span")].map((s) => Number(s.textContent))')
         self.assertLess(low, high)
         press('maps')
         for value, part in (('shown', 'sinks=shown'), ('log', 'scale=log'), ('readers', 'side=readers')):
