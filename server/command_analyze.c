@@ -27,26 +27,30 @@ struct analyzing {
     struct activations *activations;
     struct json_text lines;
     double seconds;
-    bool interrupted, bar;
+    bool bar;
     struct problem problem;
 };
 
 /* ---- while it runs ----------------------------------------------------------------------------------------------- */
 
-/* SIGINT and SIGTERM are blocked while the engine works, and looked for here: no handler, no state outside. */
-static bool analyzing_breathe(void *context) {
-    struct analyzing *a = context;
-    sigset_t pending;
-    if (sigpending(&pending) == 0) a->interrupted |= sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1;
-    return !a->interrupted;
+/* The one thing a signal's handler may do. It cannot be blocked and looked for instead: libraries have threads of their own, which
+ * would take it. */
+static volatile sig_atomic_t interrupted;
+
+static void note_interrupt(int signal) {
+    (void)signal;
+    interrupted = 1;
 }
 
-static void analyzing_block_signals(void) {
-    sigset_t interrupts;
-    sigemptyset(&interrupts);
-    sigaddset(&interrupts, SIGINT);
-    sigaddset(&interrupts, SIGTERM);
-    sigprocmask(SIG_BLOCK, &interrupts, NULL);
+static void analyzing_catch_signals(void) {
+    struct sigaction action = {.sa_handler = note_interrupt};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static bool analyzing_breathe(void *context) {
+    (void)context;
+    return !interrupted;
 }
 
 /* Ends the line; with ndjson, prints it at once. */
@@ -183,7 +187,7 @@ int command_analyze(const struct options *options, struct log *log) {
     bool fine = models || problem_memory(&a.problem);
     fine = fine && prepare_analysis(models, &a.request, &a.prepared, &a.problem) && analyzing_check(&a);
     if (fine) {
-        analyzing_block_signals();
+        analyzing_catch_signals();
         enum engine_status status = engine_create(&engine_options, &a.engine, error, sizeof error);
         if (status != ENGINE_OK) fine = problem_engine(&a.problem, status, error);
     }
@@ -195,7 +199,7 @@ int command_analyze(const struct options *options, struct log *log) {
     prepare_clear(&a.prepared);
     models_destroy(models);
     json_request_clear(&a.request);
-    if (a.interrupted) {
+    if (interrupted) {
         fprintf(stderr, "headscope: interrupted\n");
         return INTERRUPTED;
     }
