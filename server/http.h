@@ -59,13 +59,19 @@ void http_reply_source(struct http_request *request, int status, const char *con
  * Cache-Control: private, max-age=31536000, immutable. */
 bool http_immutable(struct http_request *request, const char *etag);
 
+/* Assets that are looked at again each time: sends 304 and returns true, else sets ETag and Cache-Control: no-cache. */
+bool http_revalidated(struct http_request *request, const char *etag);
+
 /* ---- routes ------------------------------------------------------------------------------------------------- */
 
 struct app; /* app.h: what handlers share */
+struct log;
 
 struct http_route {
     const char *method;
-    const char *pattern; /* "/api/v1/analyses/{id}/attention/{layer}/{head}.npy": a {part} captures up to the next '/' or literal */
+    /* "/api/v1/analyses/{id}/attention/{layer}/{head}.npy": a {part} captures up to the next '/' or literal, the last
+     * "{part*}" all the rest */
+    const char *pattern;
     void (*handler)(struct app *app, struct http_request *request);
 };
 
@@ -78,13 +84,19 @@ struct http_options {
     const struct http_route *routes;
     size_t route_count;
     struct app *app;
+    struct log *log;            /* log.h; may be NULL */
     size_t connections_max;
+    /* How long a header, a body, a kept connection without request and a client that takes nothing may last. 0: 10 s, 30 s,
+     * 60 s, 30 s. */
+    int header_ms, body_ms, idle_ms, stall_ms;
 };
 
 /* Listens and serves on threads of its own. On failure false, with the reason and cure in `error` (port taken, no right to
  * bind, a wide bind without a token ...). */
 bool http_start(const struct http_options *options, struct http_server **server, char *error, size_t error_size);
 uint16_t http_port(const struct http_server *server);
+/* What a person opens: "http://127.0.0.1:8642/", with a token "http://192.168.1.5:8642/?token=...". */
+void http_address(const struct http_server *server, char *address, size_t size);
 /* Stops accepting, makes http_stopping true, gives what runs `drain_ms` to finish, then closes. NULL is fine. */
 void http_stop(struct http_server *server, int drain_ms);
 

@@ -9,6 +9,7 @@
 
 /* A line a command, in the order of enum command. */
 static command_function *const command_table[COMMAND_COUNT] = {
+    [COMMAND_SERVE] = command_serve,
     [COMMAND_ANALYZE] = command_analyze,
     [COMMAND_TOKENIZE] = command_tokenize,
     [COMMAND_MODELS] = command_models,

@@ -1,5 +1,5 @@
 /*
- * routes.h: the one table of everything the server answers (routes.c): method, pattern, handler, a line each, in the order
+ * routes.h: the one table of everything the server answers (route_table.c): method, pattern, handler, a line each, in the order
  * of interface.md. The first line whose pattern fits the path wins. HEAD is answered by the GET line; a path that fits only
  * lines of other methods is 405 with Allow.
  */
@@ -33,6 +33,6 @@ void route_version(struct app *app, struct http_request *request);
 void route_healthz(struct app *app, struct http_request *request);
 void route_readyz(struct app *app, struct http_request *request);
 
-/* /api/v1: declared in the header of their own route_*.c, which routes.c includes. */
+/* /api/v1: declared in the header of their own route_*.c, which route_table.c includes. */
 
 #endif
