@@ -29,8 +29,8 @@ static size_t layer_bytes(const struct layout *l) {
 uint64_t activations_size(const struct model *model, size_t n) {
     struct layout l = layout_of(model, n);
     size_t layers = (size_t)model->config.layers;
-    return sizeof(struct activations) + layers * (sizeof(struct layer_activations) + memory_aligned_size(layer_bytes(&l))) +
-           n * sizeof(int32_t);
+    return sizeof(struct activations) + layers * sizeof(struct layer_activations) +
+           memory_aligned_size(layers * layer_bytes(&l)) + n * sizeof(int32_t);
 }
 
 /* The places beyond n in the last panel of keys, and beyond head_dim in the last panel of v. */
@@ -63,9 +63,10 @@ struct activations *activations_create(const struct model *model, const int32_t 
     a->ids = malloc(n * sizeof *a->ids);
     if (!a->ids) goto failed;
     memcpy(a->ids, ids, n * sizeof *ids);
-    for (size_t i = 0; i < layers; i++) {
-        float *block = memory_aligned(layer_bytes(&l));
-        if (!block) goto failed;
+    a->block = memory_aligned(layers * layer_bytes(&l));
+    if (!a->block) goto failed;
+    float *block = a->block;
+    for (size_t i = 0; i < layers; i++, block += layer_bytes(&l) / sizeof *block) {
         a->layer[i] = (struct layer_activations){.q = block, .k = block + l.q, .v = block + l.q + l.k,
                                                  .row_max = block + l.q + l.k + l.v,
                                                  .row_inverse = block + l.q + l.k + l.v + l.rows};
@@ -79,7 +80,7 @@ failed:
 
 void activations_destroy(struct activations *activations) {
     if (!activations) return;
-    for (int i = 0; i < activations->model->config.layers; i++) free(activations->layer[i].q);
+    free(activations->block);
     free(activations->ids);
     model_release(activations->model);
     free(activations);

@@ -5,7 +5,7 @@
  *
  * Shapes    q [n, q_stride]; k [kv_heads, padded / PANEL, head_dim, PANEL]; v [kv_heads, dim_panels, padded, PANEL], where
  *           padded = whole_panels(n), dim_panels = whole_panels(head_dim) / PANEL; places beyond n and head_dim are 0.
- * Owner     One block a layer; the model is held by a reference. Immutable after the run.
+ * Owner     One block; the model is held by a reference. Immutable after the run.
  */
 #ifndef HEADSCOPE_ENGINE_ACTIVATIONS_H
 #define HEADSCOPE_ENGINE_ACTIVATIONS_H
@@ -24,6 +24,7 @@ struct activations {
     int32_t *ids;
     size_t n, padded, q_stride, dim_panels;
     uint64_t bytes;
+    float *block; /* all of q, k, v and the sums of rows, a layer after the other */
     struct layer_activations layer[]; /* [layers] */
 };
 

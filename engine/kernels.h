@@ -40,7 +40,8 @@ struct product {
 struct softmax_sums {
     float max;       /* m */
     double sum;      /* sum_j e_j; lse = m + ln(sum) */
-    double weighted; /* sum_j e_j (s_j - m): H = ln(sum) - weighted / sum needs no logarithm per weight */
+    double weighted; /* sum_j e_j (s_j - m): H = ln(sum) - weighted / sum needs no logarithm per weight. Not finite where
+                        a score is not: the one sum by which NaNs and infinities are noticed */
     double squares;  /* sum_j e_j^2 */
     size_t argmax;   /* the last j with s_j = m: the nearest key of a causal row */
 };

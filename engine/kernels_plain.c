@@ -12,7 +12,7 @@
  * two parts, the first of which has few bits, so that n * part is exact. */
 static inline float exp_one(float x) {
     const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    float bounded = x < -87.33f ? -87.33f : x > 88.37f ? 88.37f : x;
+    float bounded = x > -87.33f ? x < 88.37f ? x : 88.37f : -87.33f; /* a NaN too becomes a number: see softmax_row */
     float n = (bounded * 1.44269504088896341f + shift) - shift;
     float r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 
 /* Below this a block is not worth a large page of its own. */
-enum { LARGE_PAGE = 2 << 20, LARGE_FROM = 4 << 20 };
+enum { LARGE_PAGE = 2 << 20, LARGE_FROM = 2 << 20 };
 
 size_t memory_aligned_size(size_t bytes) {
     size_t unit = bytes >= LARGE_FROM ? LARGE_PAGE : MEMORY_ALIGNMENT;

@@ -79,24 +79,9 @@ int pool_cores(void) {
     return n > 0 ? n : 1;
 }
 
-/* The worker's own core, counted among those that the process may use. Failure costs only speed. */
-static void pin(pthread_t thread, int worker) {
-    cpu_set_t cores, one;
-    if (sched_getaffinity(0, sizeof cores, &cores) != 0) return;
-    int seen = 0;
-    for (size_t core = 0; core < CPU_SETSIZE; core++)
-        if (CPU_ISSET(core, &cores) && seen++ == worker) {
-            CPU_ZERO(&one);
-            CPU_SET(core, &one);
-            pthread_setaffinity_np(thread, sizeof one, &one);
-            return;
-        }
-}
-
 struct pool *pool_create(int threads) {
     struct pool *pool = calloc(1, sizeof *pool + ((size_t)threads - 1) * sizeof pool->helpers[0]);
     if (!pool) return NULL;
-    bool pinned = threads <= pool_cores();
     for (pool->threads = 1; pool->threads < threads; pool->threads++) {
         struct helper *helper = &pool->helpers[pool->threads - 1];
         *helper = (struct helper){.pool = pool, .worker = pool->threads};
@@ -104,7 +89,6 @@ struct pool *pool_create(int threads) {
             pool_destroy(pool);
             return NULL;
         }
-        if (pinned) pin(helper->thread, helper->worker);
     }
     return pool;
 }
