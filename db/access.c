@@ -9,22 +9,19 @@
 
 #define USES_MAX 4096 /* noted in memory; beyond that the oldest note is lost, which only makes eviction a little unfair */
 
-bool cache_is_digest(const char *text)
-{
+bool cache_is_digest(const char *text) {
     return text && strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
 /* ---- times of use ------------------------------------------------------------------------------------------- */
 
-int64_t now_us(void)
-{
+int64_t now_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-int64_t next_use(struct cache *cache)
-{
+int64_t next_use(struct cache *cache) {
     int64_t now = now_us();
     pthread_mutex_lock(&cache->lock);
     cache->last_use = now > cache->last_use ? now : cache->last_use + 1;
@@ -33,8 +30,7 @@ int64_t next_use(struct cache *cache)
     return now;
 }
 
-void note_use(struct cache *cache, int64_t sequence)
-{
+void note_use(struct cache *cache, int64_t sequence) {
     struct use use = {sequence, next_use(cache)};
     pthread_mutex_lock(&cache->lock);
     size_t slot = 0, oldest = 0;
@@ -53,8 +49,7 @@ void note_use(struct cache *cache, int64_t sequence)
 
 /* ---- opening, and opening again ----------------------------------------------------------------------------- */
 
-static void drop_readers(struct cache *cache)
-{
+static void drop_readers(struct cache *cache) {
     pthread_mutex_lock(&cache->lock);
     cache->open = false;
     cache->generation++;
@@ -64,8 +59,7 @@ static void drop_readers(struct cache *cache)
 }
 
 /* With write_lock held. */
-static void close_writer(struct cache *cache)
-{
+static void close_writer(struct cache *cache) {
     drop_readers(cache);
     if (cache->writer)
         connection_abandon(cache->writer, cache->path, &cache->files);
@@ -73,8 +67,7 @@ static void close_writer(struct cache *cache)
 }
 
 /* With write_lock held. */
-static enum cache_status open_writer(struct cache *cache, char *error, size_t error_size)
-{
+static enum cache_status open_writer(struct cache *cache, char *error, size_t error_size) {
     close_writer(cache);
     enum cache_status status = connection_open(cache->path, CONNECTION_WRITER, &cache->writer, error, error_size);
     if (status != CACHE_OK)
@@ -88,8 +81,7 @@ static enum cache_status open_writer(struct cache *cache, char *error, size_t er
 
 enum readiness { READY, SPOILT, REPLACED };
 
-static enum readiness look(struct cache *cache)
-{
+static enum readiness look(struct cache *cache) {
     struct connection_files files;
     connection_look(cache->path, &files);
     pthread_mutex_lock(&cache->lock);
@@ -100,8 +92,7 @@ static enum readiness look(struct cache *cache)
 
 /* First in every call, with write_lock held or (the usual case, which only looks) not. A file that went away is begun again,
  * but the call that notices says so: its caller may have counted on what is lost. */
-static enum cache_status make_ready(struct cache *cache, bool locked, char *error, size_t error_size)
-{
+static enum cache_status make_ready(struct cache *cache, bool locked, char *error, size_t error_size) {
     enum readiness readiness = look(cache);
     if (readiness == READY)
         return CACHE_OK;
@@ -121,8 +112,7 @@ static enum cache_status make_ready(struct cache *cache, bool locked, char *erro
     return status;
 }
 
-static char *absolute_path(const char *path)
-{
+static char *absolute_path(const char *path) {
     char folder[PATH_MAX];
     char *absolute = NULL;
     if (path[0] == '/')
@@ -132,8 +122,7 @@ static char *absolute_path(const char *path)
     return absolute;
 }
 
-enum cache_status cache_open(const struct cache_options *options, struct cache **cache, char *error, size_t error_size)
-{
+enum cache_status cache_open(const struct cache_options *options, struct cache **cache, char *error, size_t error_size) {
     if (!options->path || !options->path[0])
         return cache_fail(CACHE_FAILED, error, error_size, "the cache has no path: name a file with --cache");
     struct cache *opened = calloc(1, sizeof *opened);
@@ -159,8 +148,7 @@ enum cache_status cache_open(const struct cache_options *options, struct cache *
 /* ---- transactions ------------------------------------------------------------------------------------------- */
 
 /* Takes write_lock and begins; on failure holds nothing. */
-enum cache_status begin_write(struct cache *cache, char *error, size_t error_size)
-{
+enum cache_status begin_write(struct cache *cache, char *error, size_t error_size) {
     pthread_mutex_lock(&cache->write_lock);
     enum cache_status status = make_ready(cache, true, error, error_size);
     if (status == CACHE_OK && sqlite3_db_readonly(cache->writer, "main") == 1)
@@ -173,8 +161,7 @@ enum cache_status begin_write(struct cache *cache, char *error, size_t error_siz
 }
 
 /* Commits when all went well so far, else takes everything back; releases write_lock. */
-enum cache_status end_write(struct cache *cache, enum cache_status status, char *error, size_t error_size)
-{
+enum cache_status end_write(struct cache *cache, enum cache_status status, char *error, size_t error_size) {
     if (status == CACHE_OK)
         status = connection_run(cache->writer, cache->path, "COMMIT", error, error_size);
     if (!sqlite3_get_autocommit(cache->writer))
@@ -185,8 +172,7 @@ enum cache_status end_write(struct cache *cache, enum cache_status status, char 
     return status;
 }
 
-enum cache_status begin_read(struct cache *cache, struct reader *reader, char *error, size_t error_size)
-{
+enum cache_status begin_read(struct cache *cache, struct reader *reader, char *error, size_t error_size) {
     enum cache_status status = make_ready(cache, false, error, error_size);
     if (status != CACHE_OK)
         return status;
@@ -197,8 +183,7 @@ enum cache_status begin_read(struct cache *cache, struct reader *reader, char *e
     return reader->db ? CACHE_OK : connection_open(cache->path, CONNECTION_READER, &reader->db, error, error_size);
 }
 
-void end_read(struct cache *cache, struct reader *reader, enum cache_status status)
-{
+void end_read(struct cache *cache, struct reader *reader, enum cache_status status) {
     pthread_mutex_lock(&cache->lock);
     bool keep = (status == CACHE_OK || status == CACHE_MISS || status == CACHE_LOCKED) &&
                 reader->generation == cache->generation && cache->idle_count < IDLE_READERS;
@@ -210,8 +195,7 @@ void end_read(struct cache *cache, struct reader *reader, enum cache_status stat
 }
 
 /* Writes the noted uses, within a transaction. They are taken out first: lost if it fails, which is as it should be. */
-enum cache_status write_uses(struct cache *cache, char *error, size_t error_size)
-{
+enum cache_status write_uses(struct cache *cache, char *error, size_t error_size) {
     sqlite3_stmt *statement = NULL;
     enum cache_status status = connection_prepare(cache->writer, cache->path,
                                                   "UPDATE analyses SET used = ?2 WHERE sequence = ?1 AND used < ?2", &statement,
@@ -234,8 +218,7 @@ enum cache_status write_uses(struct cache *cache, char *error, size_t error_size
     return status;
 }
 
-void cache_close(struct cache *cache)
-{
+void cache_close(struct cache *cache) {
     if (!cache)
         return;
     if (cache->use_count > 0 && look(cache) == READY && begin_write(cache, NULL, 0) == CACHE_OK)

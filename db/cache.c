@@ -11,8 +11,7 @@
 
 /* A word at a time: h = (h ^ word) * odd, each step one-to-one, so that no change within one word goes unseen. Not against
  * forgery: against disks. */
-static uint64_t checksum_bytes(uint64_t hash, const void *bytes, size_t size)
-{
+static uint64_t checksum_bytes(uint64_t hash, const void *bytes, size_t size) {
     const unsigned char *at = bytes;
     hash ^= size;
     for (; size > 0; at += size < 8 ? size : 8, size -= size < 8 ? size : 8) {
@@ -24,8 +23,7 @@ static uint64_t checksum_bytes(uint64_t hash, const void *bytes, size_t size)
     return hash;
 }
 
-static int64_t checksum(const struct cache_entry *entry)
-{
+static int64_t checksum(const struct cache_entry *entry) {
     uint64_t hash = checksum_bytes(0, entry->id, strlen(entry->id));
     hash = checksum_bytes(hash, entry->model, strlen(entry->model));
     hash = checksum_bytes(hash, entry->model_digest, strlen(entry->model_digest));
@@ -37,8 +35,7 @@ static int64_t checksum(const struct cache_entry *entry)
 }
 
 /* Whether the entries together are larger than allowed. */
-static enum cache_status is_over(struct cache *cache, bool *over, char *error, size_t error_size)
-{
+static enum cache_status is_over(struct cache *cache, bool *over, char *error, size_t error_size) {
     sqlite3_stmt *statement = NULL;
     enum cache_status status =
         connection_prepare(cache->writer, cache->path, "SELECT sum(size) FROM analyses", &statement, error, error_size);
@@ -53,8 +50,7 @@ static enum cache_status is_over(struct cache *cache, bool *over, char *error, s
 }
 
 /* Least recently used first, until the rest fits. The entry just put is the most recently used. */
-static enum cache_status evict(struct cache *cache, char *error, size_t error_size)
-{
+static enum cache_status evict(struct cache *cache, char *error, size_t error_size) {
     sqlite3_stmt *statement = NULL;
     bool over = false;
     if (cache->max_bytes == 0 || cache->max_bytes > INT64_MAX)
@@ -73,8 +69,7 @@ static enum cache_status evict(struct cache *cache, char *error, size_t error_si
 }
 
 static enum cache_status insert_entry(struct cache *cache, const struct cache_entry *entry, bool *inserted, char *error,
-                                      size_t error_size)
-{
+                                      size_t error_size) {
     sqlite3_stmt *statement = NULL;
     enum cache_status status = connection_prepare(
         cache->writer, cache->path,
@@ -99,8 +94,7 @@ static enum cache_status insert_entry(struct cache *cache, const struct cache_en
     return status;
 }
 
-static enum cache_status insert_lines(struct cache *cache, const struct cache_entry *entry, char *error, size_t error_size)
-{
+static enum cache_status insert_lines(struct cache *cache, const struct cache_entry *entry, char *error, size_t error_size) {
     sqlite3_stmt *statement = NULL;
     enum cache_status status = connection_prepare(cache->writer, cache->path,
                                                   "INSERT OR REPLACE INTO lines (sequence, bytes) VALUES (?1, ?2)", &statement,
@@ -116,8 +110,7 @@ static enum cache_status insert_lines(struct cache *cache, const struct cache_en
     return connection_finish(cache->writer, cache->path, statement, error, error_size);
 }
 
-enum cache_status cache_put(struct cache *cache, const struct cache_entry *entry, char *error, size_t error_size)
-{
+enum cache_status cache_put(struct cache *cache, const struct cache_entry *entry, char *error, size_t error_size) {
     if (!cache_is_digest(entry->id) || (!entry->lines && entry->lines_size > 0))
         return cache_fail(CACHE_FAILED, error, error_size, "an entry of the cache needs an id of 64 hex digits and its lines");
     if (cache->max_bytes > 0 && entry->lines_size > cache->max_bytes)
@@ -145,8 +138,7 @@ enum cache_status cache_put(struct cache *cache, const struct cache_entry *entry
 
 /* ---- get ---------------------------------------------------------------------------------------------------- */
 
-void cache_entry_clear(struct cache_entry *entry)
-{
+void cache_entry_clear(struct cache_entry *entry) {
     free(entry->id);
     free(entry->model);
     free(entry->model_digest);
@@ -156,8 +148,7 @@ void cache_entry_clear(struct cache_entry *entry)
 }
 
 /* A copy of a column's text or bytes with a NUL behind it; NULL without memory. */
-static char *copy_column(sqlite3_stmt *statement, int column, size_t *size)
-{
+static char *copy_column(sqlite3_stmt *statement, int column, size_t *size) {
     const void *bytes = sqlite3_column_blob(statement, column);
     size_t length = (size_t)sqlite3_column_bytes(statement, column);
     char *copy = bytes || length == 0 ? malloc(length + 1) : NULL;
@@ -175,8 +166,7 @@ static char *copy_column(sqlite3_stmt *statement, int column, size_t *size)
 #define ENTRY_COLUMNS "sequence, id, model, model_digest, n_tokens, excerpt, seconds, created, size, checksum"
 enum { SEQUENCE, ID, MODEL, MODEL_DIGEST, N_TOKENS, EXCERPT, SECONDS, CREATED, SIZE, CHECKSUM, LINES };
 
-static bool read_columns(sqlite3_stmt *statement, struct cache_entry *entry)
-{
+static bool read_columns(sqlite3_stmt *statement, struct cache_entry *entry) {
     entry->id = copy_column(statement, ID, NULL);
     entry->model = copy_column(statement, MODEL, NULL);
     entry->model_digest = copy_column(statement, MODEL_DIGEST, NULL);
@@ -188,15 +178,13 @@ static bool read_columns(sqlite3_stmt *statement, struct cache_entry *entry)
     return entry->id && entry->model && entry->model_digest && entry->excerpt;
 }
 
-static enum cache_status fail_memory(const struct cache *cache, char *error, size_t error_size)
-{
+static enum cache_status fail_memory(const struct cache *cache, char *error, size_t error_size) {
     return cache_fail(CACHE_NO_MEMORY, error, error_size, "not enough memory to read the cache %s: close other programs", cache->path);
 }
 
 /* Reads the row that the statement stands on (ENTRY_COLUMNS, then the lines) and holds it against its checksum. */
 static enum cache_status read_entry(struct cache *cache, sqlite3_stmt *statement, struct cache_entry *entry, char *error,
-                                    size_t error_size)
-{
+                                    size_t error_size) {
     struct cache_entry read = {0};
     size_t noted = 0;
     bool complete = read_columns(statement, &read);
@@ -218,8 +206,7 @@ static enum cache_status read_entry(struct cache *cache, sqlite3_stmt *statement
     return CACHE_OK;
 }
 
-enum cache_status cache_get(struct cache *cache, const char *id, struct cache_entry *entry, char *error, size_t error_size)
-{
+enum cache_status cache_get(struct cache *cache, const char *id, struct cache_entry *entry, char *error, size_t error_size) {
     struct reader reader;
     sqlite3_stmt *statement = NULL;
     int64_t sequence = 0;
@@ -251,16 +238,14 @@ enum cache_status cache_get(struct cache *cache, const char *id, struct cache_en
 /* ---- delete, clear ------------------------------------------------------------------------------------------ */
 
 /* What was deleted leaves the -wal file too. */
-static void forget_log(struct cache *cache)
-{
+static void forget_log(struct cache *cache) {
     pthread_mutex_lock(&cache->write_lock);
     if (cache->writer)
         connection_forget_log(cache->writer);
     pthread_mutex_unlock(&cache->write_lock);
 }
 
-enum cache_status cache_delete(struct cache *cache, const char *id, char *error, size_t error_size)
-{
+enum cache_status cache_delete(struct cache *cache, const char *id, char *error, size_t error_size) {
     sqlite3_stmt *statement = NULL;
     bool any = false;
     enum cache_status status = begin_write(cache, error, error_size);
@@ -280,8 +265,7 @@ enum cache_status cache_delete(struct cache *cache, const char *id, char *error,
     return status;
 }
 
-enum cache_status cache_clear(struct cache *cache, char *error, size_t error_size)
-{
+enum cache_status cache_clear(struct cache *cache, char *error, size_t error_size) {
     enum cache_status status = begin_write(cache, error, error_size);
     if (status != CACHE_OK)
         return status;
@@ -300,16 +284,14 @@ enum cache_status cache_clear(struct cache *cache, char *error, size_t error_siz
 
 /* ---- list, stats, check ------------------------------------------------------------------------------------- */
 
-static void clear_entries(struct cache_entry *entries, size_t count)
-{
+static void clear_entries(struct cache_entry *entries, size_t count) {
     for (size_t i = 0; i < count; i++)
         cache_entry_clear(&entries[i]);
     free(entries);
 }
 
 /* A cursor is "created-sequence" of the last row handed out: a place in the order, which stays when that row goes. */
-static bool read_cursor(const char *cursor, int64_t *created, int64_t *sequence)
-{
+static bool read_cursor(const char *cursor, int64_t *created, int64_t *sequence) {
     int end = -1;
     if (!cursor || !cursor[0]) {
         *created = *sequence = INT64_MAX;
@@ -321,8 +303,7 @@ static bool read_cursor(const char *cursor, int64_t *created, int64_t *sequence)
 }
 
 /* Room for one more; doubles. */
-static struct cache_entry *add_entry(struct cache_entry **entries, size_t count, size_t *room)
-{
+static struct cache_entry *add_entry(struct cache_entry **entries, size_t count, size_t *room) {
     if (count == *room) {
         size_t wanted = *room ? *room * 2 : 64;
         struct cache_entry *grown = realloc(*entries, wanted * sizeof **entries);
@@ -337,8 +318,7 @@ static struct cache_entry *add_entry(struct cache_entry **entries, size_t count,
 
 /* Takes rows until there are no more or `limit` are there; then *next says where the rest begins. */
 static enum cache_status collect(struct cache *cache, sqlite3 *db, sqlite3_stmt *statement, size_t limit,
-                                 struct cache_entry **entries, size_t *count, char next[96], char *error, size_t error_size)
-{
+                                 struct cache_entry **entries, size_t *count, char next[96], char *error, size_t error_size) {
     size_t room = 0;
     int64_t sequence = 0;
     int result;
@@ -360,8 +340,7 @@ static enum cache_status collect(struct cache *cache, sqlite3 *db, sqlite3_stmt 
 }
 
 enum cache_status cache_list(struct cache *cache, size_t limit, const char *cursor, struct cache_entry **entries, size_t *count,
-                             char next_cursor[96], char *error, size_t error_size)
-{
+                             char next_cursor[96], char *error, size_t error_size) {
     struct reader reader;
     sqlite3_stmt *statement = NULL;
     struct cache_entry *found = NULL;
@@ -394,8 +373,7 @@ enum cache_status cache_list(struct cache *cache, size_t limit, const char *curs
     return CACHE_OK;
 }
 
-enum cache_status cache_get_stats(struct cache *cache, struct cache_stats *stats, char *error, size_t error_size)
-{
+enum cache_status cache_get_stats(struct cache *cache, struct cache_stats *stats, char *error, size_t error_size) {
     struct reader reader;
     sqlite3_stmt *statement = NULL;
     enum cache_status status = begin_read(cache, &reader, error, error_size);
@@ -421,8 +399,7 @@ enum cache_status cache_get_stats(struct cache *cache, struct cache_stats *stats
 }
 
 /* SQLite's own check: "ok", or the first finding. */
-static enum cache_status check_integrity(struct cache *cache, sqlite3 *db, char *error, size_t error_size)
-{
+static enum cache_status check_integrity(struct cache *cache, sqlite3 *db, char *error, size_t error_size) {
     sqlite3_stmt *statement = NULL;
     enum cache_status status = connection_prepare(db, cache->path, "PRAGMA integrity_check(1)", &statement, error, error_size);
     if (status != CACHE_OK)
@@ -440,8 +417,7 @@ static enum cache_status check_integrity(struct cache *cache, sqlite3 *db, char 
 }
 
 /* Every result whole and as it was stored, and no lines without their row. */
-static enum cache_status check_entries(struct cache *cache, sqlite3 *db, char *error, size_t error_size)
-{
+static enum cache_status check_entries(struct cache *cache, sqlite3 *db, char *error, size_t error_size) {
     sqlite3_stmt *statement = NULL;
     int result = SQLITE_DONE;
     enum cache_status status = connection_prepare(db, cache->path,
@@ -468,8 +444,7 @@ static enum cache_status check_entries(struct cache *cache, sqlite3 *db, char *e
     return status;
 }
 
-enum cache_status cache_check(struct cache *cache, char *error, size_t error_size)
-{
+enum cache_status cache_check(struct cache *cache, char *error, size_t error_size) {
     struct reader reader;
     enum cache_status status = begin_read(cache, &reader, error, error_size);
     if (status != CACHE_OK)

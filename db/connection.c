@@ -26,8 +26,7 @@ static const char writer_sql[] =
 static const char common_sql[] =
     "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;";
 
-enum cache_status cache_fail(enum cache_status status, char *error, size_t error_size, const char *format, ...)
-{
+enum cache_status cache_fail(enum cache_status status, char *error, size_t error_size, const char *format, ...) {
     if (error_size > 0) {
         va_list arguments;
         va_start(arguments, format);
@@ -37,8 +36,7 @@ enum cache_status cache_fail(enum cache_status status, char *error, size_t error
     return status;
 }
 
-enum cache_status connection_damaged(const char *path, const char *what, char *error, size_t error_size)
-{
+enum cache_status connection_damaged(const char *path, const char *what, char *error, size_t error_size) {
     return cache_fail(CACHE_CORRUPT, error, error_size,
                       "the cache %s is damaged (%s): stop headscope and move the file aside, with its -wal and -shm if they are "
                       "there; the next start makes a new one",
@@ -46,8 +44,7 @@ enum cache_status connection_damaged(const char *path, const char *what, char *e
 }
 
 /* Failures that the operating system names better than SQLite does. */
-static enum cache_status fail_errno(const char *path, const char *doing, int code, char *error, size_t error_size)
-{
+static enum cache_status fail_errno(const char *path, const char *doing, int code, char *error, size_t error_size) {
     switch (code) {
     case ENOSPC:
     case EDQUOT:
@@ -71,8 +68,7 @@ static enum cache_status fail_errno(const char *path, const char *doing, int cod
 }
 
 /* Why a write failed: SQLite keeps the reason with the file, and overwrites its own errno while it cleans up. */
-static int write_error(sqlite3 *db)
-{
+static int write_error(sqlite3 *db) {
     const int files[] = {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER};
     for (size_t i = 0; db && i < sizeof files / sizeof *files; i++) {
         sqlite3_file *file = NULL;
@@ -84,8 +80,7 @@ static int write_error(sqlite3 *db)
     return 0;
 }
 
-enum cache_status connection_failure(sqlite3 *db, const char *path, int result, char *error, size_t error_size)
-{
+enum cache_status connection_failure(sqlite3 *db, const char *path, int result, char *error, size_t error_size) {
     int code = db ? sqlite3_system_errno(db) : 0;
     switch (result & 0xff) {
     case SQLITE_NOMEM:
@@ -123,42 +118,36 @@ enum cache_status connection_failure(sqlite3 *db, const char *path, int result, 
 }
 
 enum cache_status connection_prepare(sqlite3 *db, const char *path, const char *sql, sqlite3_stmt **statement, char *error,
-                                     size_t error_size)
-{
+                                     size_t error_size) {
     int result = sqlite3_prepare_v2(db, sql, -1, statement, NULL);
     return result == SQLITE_OK ? CACHE_OK : connection_failure(db, path, result, error, error_size);
 }
 
-enum cache_status connection_run(sqlite3 *db, const char *path, const char *sql, char *error, size_t error_size)
-{
+enum cache_status connection_run(sqlite3 *db, const char *path, const char *sql, char *error, size_t error_size) {
     int result = sqlite3_exec(db, sql, NULL, NULL, NULL);
     return result == SQLITE_OK ? CACHE_OK : connection_failure(db, path, result, error, error_size);
 }
 
-enum cache_status connection_finish(sqlite3 *db, const char *path, sqlite3_stmt *statement, char *error, size_t error_size)
-{
+enum cache_status connection_finish(sqlite3 *db, const char *path, sqlite3_stmt *statement, char *error, size_t error_size) {
     int result = sqlite3_step(statement);
     enum cache_status status = result == SQLITE_DONE ? CACHE_OK : connection_failure(db, path, result, error, error_size);
     sqlite3_finalize(statement);
     return status;
 }
 
-void connection_forget_log(sqlite3 *db)
-{
+void connection_forget_log(sqlite3 *db) {
     sqlite3_busy_timeout(db, 0);
     sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_busy_timeout(db, BUSY_MS);
 }
 
 /* Without allocation: must not fail for want of memory. */
-static bool look_beside(const char *path, const char *suffix, struct stat *st)
-{
+static bool look_beside(const char *path, const char *suffix, struct stat *st) {
     char name[PATH_MAX + 8];
     return (size_t)snprintf(name, sizeof name, "%s%s", path, suffix) < sizeof name && stat(name, st) == 0;
 }
 
-void connection_look(const char *path, struct connection_files *files)
-{
+void connection_look(const char *path, struct connection_files *files) {
     struct stat st;
     memset(files, 0, sizeof *files);
     if (look_beside(path, "", &st)) {
@@ -171,13 +160,11 @@ void connection_look(const char *path, struct connection_files *files)
     }
 }
 
-bool connection_same(const struct connection_files *a, const struct connection_files *b)
-{
+bool connection_same(const struct connection_files *a, const struct connection_files *b) {
     return a->device == b->device && a->inode == b->inode && a->wal_device == b->wal_device && a->wal_inode == b->wal_inode;
 }
 
-void connection_abandon(sqlite3 *db, const char *path, const struct connection_files *files)
-{
+void connection_abandon(sqlite3 *db, const char *path, const struct connection_files *files) {
     struct connection_files now;
     char name[PATH_MAX + 8];
     connection_look(path, &now);
@@ -193,8 +180,7 @@ void connection_abandon(sqlite3 *db, const char *path, const struct connection_f
     }
 }
 
-uint64_t connection_file_bytes(const char *path)
-{
+uint64_t connection_file_bytes(const char *path) {
     struct stat st;
     uint64_t bytes = look_beside(path, "", &st) ? (uint64_t)st.st_size : 0;
     return bytes + (look_beside(path, "-wal", &st) ? (uint64_t)st.st_size : 0);
@@ -203,8 +189,7 @@ uint64_t connection_file_bytes(const char *path)
 /* ---- files and folders -------------------------------------------------------------------------------------- */
 
 /* Makes the folders above `path`, each 0700 whatever the umask. `path` is absolute; it is written to and restored. */
-static int make_folders(char *path)
-{
+static int make_folders(char *path) {
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         int failed = mkdir(path, 0700) == 0 ? chmod(path, 0700) : (errno == EEXIST ? 0 : -1);
@@ -220,8 +205,7 @@ static int make_folders(char *path)
 }
 
 /* Makes an empty file, readable by its owner alone from the start. Leaves one that is there as it is. */
-static enum cache_status make_file(const char *path, char *error, size_t error_size)
-{
+static enum cache_status make_file(const char *path, char *error, size_t error_size) {
     struct stat st;
     if (stat(path, &st) == 0) {
         if (S_ISREG(st.st_mode))
@@ -245,8 +229,7 @@ static enum cache_status make_file(const char *path, char *error, size_t error_s
 
 /* Looks at the file's first bytes through the handle that SQLite has just opened but not used (a handle of our own would
  * drop this process' locks when closed). */
-static enum cache_status examine(sqlite3 *db, const char *path, bool *fresh, char *error, size_t error_size)
-{
+static enum cache_status examine(sqlite3 *db, const char *path, bool *fresh, char *error, size_t error_size) {
     sqlite3_file *file = NULL;
     sqlite3_int64 size = 0;
     unsigned char header[HEADER_SIZE] = {0};
@@ -278,8 +261,7 @@ static enum cache_status examine(sqlite3 *db, const char *path, bool *fresh, cha
 
 /* The one value of a statement: an integer, or whether a text equals `text`. */
 static enum cache_status ask(sqlite3 *db, const char *path, const char *sql, const char *text, int *value, char *error,
-                             size_t error_size)
-{
+                             size_t error_size) {
     sqlite3_stmt *statement = NULL;
     int result = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
     if (result == SQLITE_OK)
@@ -294,8 +276,7 @@ static enum cache_status ask(sqlite3 *db, const char *path, const char *sql, con
 }
 
 /* All or nothing, and once, however many programs start at the same time. */
-static enum cache_status make_schema(sqlite3 *db, const char *path, char *error, size_t error_size)
-{
+static enum cache_status make_schema(sqlite3 *db, const char *path, char *error, size_t error_size) {
     int version = 0;
     enum cache_status status = connection_run(db, path, new_file_sql, error, error_size);
     if (status == CACHE_OK)
@@ -313,8 +294,7 @@ static enum cache_status make_schema(sqlite3 *db, const char *path, char *error,
 
 /* WAL lets readers go on while one writes. Changing to it needs the file alone for a moment, and SQLite does not wait for
  * that by itself. Where it cannot be had (no shared memory on that file system) the file works without, readers waiting. */
-static enum cache_status use_wal(sqlite3 *db, const char *path, char *error, size_t error_size)
-{
+static enum cache_status use_wal(sqlite3 *db, const char *path, char *error, size_t error_size) {
     const struct timespec pause = {.tv_nsec = 10 * 1000000};
     int is_wal = 0;
     for (int waited_ms = 0;; waited_ms += 10) {
@@ -325,8 +305,7 @@ static enum cache_status use_wal(sqlite3 *db, const char *path, char *error, siz
     }
 }
 
-static enum cache_status set_up(sqlite3 *db, const char *path, enum connection_kind kind, char *error, size_t error_size)
-{
+static enum cache_status set_up(sqlite3 *db, const char *path, enum connection_kind kind, char *error, size_t error_size) {
     bool fresh = false;
     int version = 0;
     enum cache_status status = examine(db, path, &fresh, error, error_size);
@@ -360,8 +339,7 @@ static enum cache_status set_up(sqlite3 *db, const char *path, enum connection_k
     return ask(db, path, "SELECT count(*) FROM sqlite_schema", NULL, &version, error, error_size);
 }
 
-enum cache_status connection_open(const char *path, enum connection_kind kind, sqlite3 **db, char *error, size_t error_size)
-{
+enum cache_status connection_open(const char *path, enum connection_kind kind, sqlite3 **db, char *error, size_t error_size) {
     enum cache_status status = kind == CONNECTION_WRITER ? make_file(path, error, error_size) : CACHE_OK;
     if (status != CACHE_OK)
         return status;
@@ -380,7 +358,6 @@ enum cache_status connection_open(const char *path, enum connection_kind kind, s
     return status;
 }
 
-void connection_close(sqlite3 *db)
-{
+void connection_close(sqlite3 *db) {
     sqlite3_close_v2(db);
 }

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-static void bind_identity(sqlite3_stmt *statement, const struct file_identity *file)
-{
+static void bind_identity(sqlite3_stmt *statement, const struct file_identity *file) {
     sqlite3_bind_text(statement, 1, file->path, -1, SQLITE_STATIC);
     sqlite3_bind_int64(statement, 2, (int64_t)file->size);
     sqlite3_bind_int64(statement, 3, (int64_t)file->inode);
@@ -12,8 +11,7 @@ static void bind_identity(sqlite3_stmt *statement, const struct file_identity *f
     sqlite3_bind_int64(statement, 5, file->modified_ns);
 }
 
-enum cache_status cache_get_digest(struct cache *cache, const struct file_identity *file, char digest[65])
-{
+enum cache_status cache_get_digest(struct cache *cache, const struct file_identity *file, char digest[65]) {
     struct reader reader;
     sqlite3_stmt *statement = NULL;
     enum cache_status status = begin_read(cache, &reader, NULL, 0);
@@ -39,8 +37,7 @@ enum cache_status cache_get_digest(struct cache *cache, const struct file_identi
     return status;
 }
 
-enum cache_status cache_put_digest(struct cache *cache, const struct file_identity *file, const char *digest)
-{
+enum cache_status cache_put_digest(struct cache *cache, const struct file_identity *file, const char *digest) {
     sqlite3_stmt *statement = NULL;
     if (!cache_is_digest(digest))
         return CACHE_FAILED;

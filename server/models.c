@@ -1,182 +1,13 @@
 #include "server/models.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/model_file.h"
+#include "server/model_entry.h"
 
 #define DEFAULT_MODEL "smollm2-135m-instruct"
 #define OPEN_MAX 4 /* models that stay open though nobody has a lease on them */
-
-/* One file as it was when found: a changed file is another entry. Fields after `busy` are filled in by whoever set it, without
- * the lock; nobody else looks at them meanwhile. */
-struct entry {
-    struct models *models;
-    struct entry *next;
-    int references; /* the catalogue's own, and the leases' */
-    char *path, *base_id, *id;
-    struct model_identity identity;
-    size_t named; /* 1-based place among --model; 0: found in the folder */
-    bool listed, busy;
-    bool examined, undigestible;
-    struct model *model; /* NULL: not open now */
-    uint64_t used;
-    struct model_info info; /* strings in info_strings */
-    char *info_strings;
-    char *error;
-    char digest[65];
-};
-
-struct models {
-    pthread_mutex_t lock;
-    pthread_cond_t idle; /* an entry is no longer busy */
-    char *folder;
-    char **named;
-    size_t named_count;
-    struct cache *cache;
-    struct log *log;
-    struct entry *entries; /* by path, named ones last */
-    uint64_t clock;
-};
-
-/* ---- entries --------------------------------------------------------------------------------------------------- */
-
-static void entry_free(struct entry *entry) {
-    model_release(entry->model);
-    free(entry->path);
-    free(entry->base_id);
-    free(entry->id);
-    free(entry->info_strings);
-    free(entry->error);
-    free(entry);
-}
-
-/* With the lock held. */
-static void entry_release(struct entry *entry) {
-    if (--entry->references == 0) entry_free(entry);
-}
-
-static struct entry *entry_create(struct models *models, const char *path, const struct model_identity *identity,
-                                  size_t named) {
-    struct entry *entry = calloc(1, sizeof *entry);
-    if (!entry) return NULL;
-    entry->models = models;
-    entry->references = 1;
-    entry->identity = *identity;
-    entry->named = named;
-    entry->path = strdup(path);
-    entry->base_id = model_file_id(path);
-    entry->id = entry->base_id ? strdup(entry->base_id) : NULL;
-    if (entry->path && entry->id) return entry;
-    entry_free(entry);
-    return NULL;
-}
-
-static void entry_wait_idle(struct entry *entry) {
-    while (entry->busy) pthread_cond_wait(&entry->models->idle, &entry->models->lock);
-}
-
-/* Runs `work` on the entry without the lock, as the only one. The entry must be referenced by the caller. */
-static bool entry_alone(struct entry *entry, bool (*work)(struct entry *entry, struct problem *problem),
-                        struct problem *problem) {
-    entry->busy = true;
-    pthread_mutex_unlock(&entry->models->lock);
-    bool fine = work(entry, problem);
-    pthread_mutex_lock(&entry->models->lock);
-    entry->busy = false;
-    pthread_cond_broadcast(&entry->models->idle);
-    return fine;
-}
-
-/* Keeps a copy of what the model says of itself, for lists, after the model is closed. Made once: lists borrow it. */
-static bool entry_copy_info(struct entry *entry, const struct model_info *info) {
-    const char *texts[] = {info->name, info->architecture, info->licence, info->format, info->dtype, info->tokenizer};
-    const char **fields[] = {&entry->info.name,   &entry->info.architecture, &entry->info.licence,
-                             &entry->info.format, &entry->info.dtype,        &entry->info.tokenizer};
-    size_t size = 0, count = sizeof texts / sizeof texts[0];
-    for (size_t i = 0; i < count; i++) size += strlen(texts[i]) + 1;
-    char *block = malloc(size);
-    if (!block) return false;
-    entry->info = *info;
-    entry->info_strings = block;
-    for (size_t i = 0; i < count; i++) {
-        size_t length = strlen(texts[i]) + 1;
-        *fields[i] = memcpy(block, texts[i], length);
-        block += length;
-    }
-    return true;
-}
-
-static bool entry_same_file(const struct entry *entry) {
-    struct model_identity now;
-    model_identity_of(entry->path, &now);
-    return model_identity_equal(&now, &entry->identity);
-}
-
-static bool entry_being_written(const struct entry *entry, struct problem *problem) {
-    return problem_set(problem, 503, "the file of model '%s' is being written right now; try again in a moment",
-                       entry->base_id);
-}
-
-/* Opens the model; an unusable file is an answer too (entry->error), a failure is not remembered. */
-static bool entry_open(struct entry *entry, struct problem *problem) {
-    char error[512] = "";
-    struct model *model = NULL;
-    enum engine_status status = model_open(entry->path, &model, error, sizeof error);
-    if (!entry_same_file(entry)) {
-        model_release(model);
-        return entry_being_written(entry, problem);
-    }
-    if (status == ENGINE_NO_MEMORY) return problem_memory(problem);
-    if (status == ENGINE_OK && !entry->examined && !entry_copy_info(entry, model_describe(model))) {
-        model_release(model);
-        return problem_memory(problem);
-    }
-    if (status != ENGINE_OK) {
-        entry->error = strdup(error[0] ? error : "this file could not be opened");
-        if (!entry->error) return problem_memory(problem);
-        log_write(entry->models->log, LEVEL_WARNING, "models", "%s: %s", entry->path, entry->error);
-    }
-    entry->model = model;
-    entry->examined = true;
-    return true;
-}
-
-static bool entry_digest(struct entry *entry, struct problem *problem) {
-    struct cache *cache = entry->models->cache;
-    struct file_identity file = {
-        .path = entry->path,
-        .size = entry->identity.size,
-        .inode = entry->identity.inode,
-        .device = entry->identity.device,
-        .modified_ns = entry->identity.modified_ns,
-    };
-    char digest[65], error[512] = "";
-    if (cache && cache_get_digest(cache, &file, digest) == CACHE_OK) {
-        memcpy(entry->digest, digest, sizeof digest);
-        return true;
-    }
-    enum engine_status status = model_file_digest(entry->path, digest, error, sizeof error);
-    if (status == ENGINE_OK && !entry_same_file(entry)) return entry_being_written(entry, problem);
-    if (status != ENGINE_OK) return problem_engine(problem, status, error);
-    memcpy(entry->digest, digest, sizeof digest);
-    if (cache) cache_put_digest(cache, &file, digest);
-    return true;
-}
-
-/* Lock held, entry referenced. */
-static bool entry_ensure_digest(struct entry *entry, struct problem *problem) {
-    entry_wait_idle(entry);
-    return entry->digest[0] || entry_alone(entry, entry_digest, problem);
-}
-
-static bool entry_ensure_open(struct entry *entry, struct problem *problem) {
-    entry_wait_idle(entry);
-    if (entry->error || entry->model) return true;
-    return entry_alone(entry, entry_open, problem);
-}
 
 /* Closes what was not used for longest, beyond OPEN_MAX. Leases keep their own references. Lock held. */
 static void models_close_some(struct models *models) {
@@ -520,7 +351,7 @@ void models_destroy(struct models *models) {
     while (models->entries) {
         struct entry *entry = models->entries;
         models->entries = entry->next;
-        entry_free(entry);
+        entry_release(entry);
     }
     for (size_t i = 0; i < models->named_count; i++) free(models->named[i]);
     free(models->named);

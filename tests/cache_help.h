@@ -19,35 +19,30 @@ static char error[1024];
 
 static const char *folder_base = "/tmp"; /* unless $TMPDIR is set */
 
-static void make_folder(void)
-{
+static void make_folder(void) {
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/check_cache.XXXXXX", base ? base : folder_base);
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/cache.db", folder);
 }
 
-static int remove_one(const char *name, const struct stat *st, int kind, struct FTW *ftw)
-{
+static int remove_one(const char *name, const struct stat *st, int kind, struct FTW *ftw) {
     (void)st, (void)kind, (void)ftw;
     return remove(name);
 }
 
-static void remove_folder(void)
-{
+static void remove_folder(void) {
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-static inline struct cache *open_cache(uint64_t max_bytes)
-{
+static inline struct cache *open_cache(uint64_t max_bytes) {
     struct cache *cache = NULL;
     enum cache_status status = cache_open(&(struct cache_options){.path = path, .max_bytes = max_bytes}, &cache, error, sizeof error);
     ck_assert_msg(status == CACHE_OK, "open: %d, %s", status, error);
     return cache;
 }
 
-static inline enum cache_status try_open(void)
-{
+static inline enum cache_status try_open(void) {
     struct cache *cache = NULL;
     error[0] = '\0';
     enum cache_status status = cache_open(&(struct cache_options){.path = path}, &cache, error, sizeof error);
@@ -56,16 +51,14 @@ static inline enum cache_status try_open(void)
     return status;
 }
 
-static inline const char *make_id(unsigned number)
-{
+static inline const char *make_id(unsigned number) {
     static _Thread_local char id[65];
     snprintf(id, sizeof id, "%064x", number);
     return id;
 }
 
 /* Entry `number`: its bytes follow from its number and size alone, NULs and all. */
-static inline struct cache_entry make_entry(unsigned number, size_t size)
-{
+static inline struct cache_entry make_entry(unsigned number, size_t size) {
     char excerpt[64];
     snprintf(excerpt, sizeof excerpt, "text %u, \xc3\xa9\xf0\x9f\x99\x82", number);
     struct cache_entry entry = {.id = strdup(make_id(number)), .model = strdup("smollm2-135m-instruct"), .model_digest = strdup(make_id(7)),
@@ -79,8 +72,7 @@ static inline struct cache_entry make_entry(unsigned number, size_t size)
     return entry;
 }
 
-static inline enum cache_status put(struct cache *cache, unsigned number, size_t size)
-{
+static inline enum cache_status put(struct cache *cache, unsigned number, size_t size) {
     struct cache_entry entry = make_entry(number, size);
     error[0] = '\0';
     enum cache_status status = cache_put(cache, &entry, error, sizeof error);
@@ -90,8 +82,7 @@ static inline enum cache_status put(struct cache *cache, unsigned number, size_t
 }
 
 /* Gets entry `number` and, when it is there, holds it against what was put. */
-static inline enum cache_status get(struct cache *cache, unsigned number, size_t size)
-{
+static inline enum cache_status get(struct cache *cache, unsigned number, size_t size) {
     struct cache_entry got = {0};
     error[0] = '\0';
     enum cache_status status = cache_get(cache, make_id(number), &got, error, sizeof error);
@@ -115,8 +106,7 @@ static inline enum cache_status get(struct cache *cache, unsigned number, size_t
     return status;
 }
 
-static inline double seconds_now(void)
-{
+static inline double seconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;

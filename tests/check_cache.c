@@ -8,15 +8,13 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-static unsigned mode_of(const char *name)
-{
+static unsigned mode_of(const char *name) {
     struct stat st;
     ck_assert_msg(stat(name, &st) == 0, "%s is not there", name);
     return st.st_mode & 07777;
 }
 
-START_TEST(test_files_are_private_whatever_the_umask)
-{
+START_TEST(test_files_are_private_whatever_the_umask) {
     const mode_t masks[] = {0, 022, 0777};
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
         char name[sizeof path + 16];
@@ -39,8 +37,7 @@ START_TEST(test_files_are_private_whatever_the_umask)
 }
 END_TEST
 
-START_TEST(test_relative_path)
-{
+START_TEST(test_relative_path) {
     ck_assert_int_eq(chdir(folder), 0);
     snprintf(path, sizeof path, "file:odd?mode=memory"); /* a name, not an address */
     struct cache *cache = open_cache(0);
@@ -53,8 +50,7 @@ START_TEST(test_relative_path)
 }
 END_TEST
 
-START_TEST(test_exact_bytes_come_back)
-{
+START_TEST(test_exact_bytes_come_back) {
     const size_t sizes[] = {0, 1, 7, 8, 9, 4096, 70001, 3 << 20};
     struct cache *cache = open_cache(0);
     for (unsigned i = 0; i < 8; i++)
@@ -71,8 +67,7 @@ START_TEST(test_exact_bytes_come_back)
 }
 END_TEST
 
-START_TEST(test_first_put_wins)
-{
+START_TEST(test_first_put_wins) {
     struct cache *cache = open_cache(0);
     struct cache_entry second = make_entry(1, 500);
     free(second.excerpt);
@@ -89,8 +84,7 @@ START_TEST(test_first_put_wins)
 }
 END_TEST
 
-START_TEST(test_created_is_set_and_bad_entries_are_refused)
-{
+START_TEST(test_created_is_set_and_bad_entries_are_refused) {
     struct cache *cache = open_cache(0);
     struct cache_entry entry = {.id = strdup(make_id(3)), .lines = strdup("{}\n"), .lines_size = 3}, got;
     int64_t before = (int64_t)time(NULL) * 1000;
@@ -107,8 +101,7 @@ START_TEST(test_created_is_set_and_bad_entries_are_refused)
 }
 END_TEST
 
-START_TEST(test_least_recently_used_goes_first)
-{
+START_TEST(test_least_recently_used_goes_first) {
     struct cache *cache = open_cache(5000);
     for (unsigned i = 0; i < 5; i++)
         assert_ok(put(cache, i, 1000));
@@ -140,8 +133,7 @@ START_TEST(test_least_recently_used_goes_first)
 END_TEST
 
 /* Lists all by pages of `limit`, calling `between` after each; returns how many, newest first being held. */
-static size_t walk(struct cache *cache, size_t limit, void (*between)(struct cache *cache, size_t page))
-{
+static size_t walk(struct cache *cache, size_t limit, void (*between)(struct cache *cache, size_t page)) {
     char cursor[96] = "";
     size_t total = 0, page = 0;
     int64_t last = INT64_MAX;
@@ -167,8 +159,7 @@ static size_t walk(struct cache *cache, size_t limit, void (*between)(struct cac
     return total;
 }
 
-static void disturb(struct cache *cache, size_t page)
-{
+static void disturb(struct cache *cache, size_t page) {
     if (page == 0) { /* the last one handed out (24), one to come (3), and a newer one */
         assert_ok(cache_delete(cache, make_id(24), error, sizeof error));
         assert_ok(cache_delete(cache, make_id(3), error, sizeof error));
@@ -176,8 +167,7 @@ static void disturb(struct cache *cache, size_t page)
     }
 }
 
-START_TEST(test_list_pages_stay_while_entries_come_and_go)
-{
+START_TEST(test_list_pages_stay_while_entries_come_and_go) {
     struct cache *cache = open_cache(0);
     struct cache_entry *entries = NULL;
     size_t count = 1;
@@ -199,8 +189,7 @@ START_TEST(test_list_pages_stay_while_entries_come_and_go)
 }
 END_TEST
 
-START_TEST(test_entries_of_one_instant_keep_their_order)
-{
+START_TEST(test_entries_of_one_instant_keep_their_order) {
     struct cache *cache = open_cache(0);
     char cursor[96] = "";
     unsigned next = 20;
@@ -225,8 +214,7 @@ START_TEST(test_entries_of_one_instant_keep_their_order)
 }
 END_TEST
 
-static bool file_holds(const char *name, const char *word)
-{
+static bool file_holds(const char *name, const char *word) {
     FILE *file = fopen(name, "rb");
     if (!file)
         return false;
@@ -236,8 +224,7 @@ static bool file_holds(const char *name, const char *word)
     return memmem(bytes, size, word, strlen(word)) != NULL;
 }
 
-START_TEST(test_delete_and_clear_leave_nothing_behind)
-{
+START_TEST(test_delete_and_clear_leave_nothing_behind) {
     struct cache *cache = open_cache(0);
     struct cache_stats stats;
     char wal[sizeof path + 8];
@@ -273,8 +260,7 @@ START_TEST(test_delete_and_clear_leave_nothing_behind)
 }
 END_TEST
 
-START_TEST(test_digests_are_believed_only_for_the_same_file)
-{
+START_TEST(test_digests_are_believed_only_for_the_same_file) {
     struct cache *cache = open_cache(0);
     struct file_identity file = {.path = "/models/a.gguf", .size = UINT64_MAX, .inode = 2, .device = 3, .modified_ns = -4};
     char digest[65];
@@ -302,8 +288,7 @@ END_TEST
 
 /* ---- threads and programs ----------------------------------------------------------------------------------- */
 
-static void *put_and_get(void *argument)
-{
+static void *put_and_get(void *argument) {
     struct cache *cache = argument;
     char words[256];
     for (unsigned i = 0; i < 150; i++) {
@@ -317,8 +302,7 @@ static void *put_and_get(void *argument)
     return NULL;
 }
 
-START_TEST(test_threads)
-{
+START_TEST(test_threads) {
     struct cache *cache = open_cache(0);
     pthread_t threads[6];
     for (int i = 0; i < 6; i++)
@@ -333,8 +317,7 @@ START_TEST(test_threads)
 }
 END_TEST
 
-START_TEST(test_two_programs_at_once)
-{
+START_TEST(test_two_programs_at_once) {
     pid_t children[2];
     for (unsigned c = 0; c < 2; c++) {
         children[c] = fork();
@@ -368,8 +351,7 @@ START_TEST(test_two_programs_at_once)
 }
 END_TEST
 
-START_TEST(test_killed_in_the_middle_of_puts)
-{
+START_TEST(test_killed_in_the_middle_of_puts) {
     unsigned promised = 0;
     for (unsigned round = 0; round < 8; round++) {
         int pipes[2];
@@ -405,8 +387,7 @@ START_TEST(test_killed_in_the_middle_of_puts)
 }
 END_TEST
 
-START_TEST(test_locked_by_another_program)
-{
+START_TEST(test_locked_by_another_program) {
     struct cache *cache = open_cache(0);
     sqlite3 *other;
     assert_ok(put(cache, 1, 100));
@@ -427,8 +408,7 @@ END_TEST
 
 /* ---- speed, printed ----------------------------------------------------------------------------------------- */
 
-START_TEST(test_speed)
-{
+START_TEST(test_speed) {
     struct cache *cache = open_cache(0);
     struct cache_entry *entries = NULL, got;
     size_t count = 0;
@@ -479,8 +459,7 @@ START_TEST(test_speed)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("cache");
     TCase *tests = tcase_create("cache");
     tcase_set_timeout(tests, 120);

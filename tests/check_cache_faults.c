@@ -18,25 +18,21 @@
 static sqlite3_mem_methods usual;
 
 /* SQLite's turn is taken by an allocation of ours. */
-static bool fails(void)
-{
+static bool fails(void) {
     void *turn = malloc(1);
     free(turn);
     return !turn;
 }
 
-static void *sqlite_malloc(int size)
-{
+static void *sqlite_malloc(int size) {
     return fails() ? NULL : usual.xMalloc(size);
 }
 
-static void *sqlite_realloc(void *old, int size)
-{
+static void *sqlite_realloc(void *old, int size) {
     return fails() ? NULL : usual.xRealloc(old, size);
 }
 
-static bool wrap_sqlite(void)
-{
+static bool wrap_sqlite(void) {
     if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &usual) != SQLITE_OK)
         return false;
     sqlite3_mem_methods ours = usual;
@@ -47,8 +43,7 @@ static bool wrap_sqlite(void)
 
 /* One use of everything. Without a failing allocation all must be OK; with one, OK or NO_MEMORY, and whole. Returns whether one
  * failed. */
-static bool use_all(const struct cache_entry *old, const struct cache_entry *new)
-{
+static bool use_all(const struct cache_entry *old, const struct cache_entry *new) {
     struct cache *cache = NULL;
     struct cache_entry got = {0}, *entries = NULL;
     struct cache_stats stats;
@@ -80,8 +75,7 @@ static bool use_all(const struct cache_entry *old, const struct cache_entry *new
     return failed;
 }
 
-START_TEST(test_every_allocation_fails_in_turn)
-{
+START_TEST(test_every_allocation_fails_in_turn) {
     struct cache *cache;
     struct cache_entry old = make_entry(1, 40000), new = make_entry(2, 20000);
     long turn = 0;
@@ -120,8 +114,7 @@ END_TEST
 /* ---- full disks --------------------------------------------------------------------------------------------- */
 
 /* Puts until there is no room; what was put before must stay readable. Returns the number that did not fit. */
-static unsigned fill(struct cache *cache, unsigned first)
-{
+static unsigned fill(struct cache *cache, unsigned first) {
     unsigned n = first;
     enum cache_status status;
     while ((status = put(cache, n, 100000)) == CACHE_OK)
@@ -135,8 +128,7 @@ static unsigned fill(struct cache *cache, unsigned first)
     return n;
 }
 
-START_TEST(test_file_may_grow_no_further)
-{
+START_TEST(test_file_may_grow_no_further) {
     struct rlimit before, limit;
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &before);
@@ -154,8 +146,7 @@ START_TEST(test_file_may_grow_no_further)
 END_TEST
 
 /* A disk of our own, of 3 MB: needs root, and says so where it may not. */
-static bool mount_disk(void)
-{
+static bool mount_disk(void) {
     if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
         mount("none", folder, "tmpfs", 0, "size=3m") == 0)
         return true;
@@ -163,8 +154,7 @@ static bool mount_disk(void)
     return false;
 }
 
-static void write_file(const char *name, size_t size)
-{
+static void write_file(const char *name, size_t size) {
     static const char zeros[65536];
     int file = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     ck_assert_int_ge(file, 0);
@@ -177,8 +167,7 @@ static void write_file(const char *name, size_t size)
     close(file);
 }
 
-START_TEST(test_disk_is_full)
-{
+START_TEST(test_disk_is_full) {
     char filler[sizeof path];
     if (!mount_disk())
         return;
@@ -212,8 +201,7 @@ END_TEST
 /* ---- files that may not be written -------------------------------------------------------------------------- */
 
 /* Runs as a user without rights: root may write anything. */
-static void become_nobody(void)
-{
+static void become_nobody(void) {
     if (geteuid() != 0)
         return;
     ck_assert_int_eq(chmod(folder, 0755), 0);
@@ -222,8 +210,7 @@ static void become_nobody(void)
     ck_assert_int_eq(setuid(65534), 0);
 }
 
-START_TEST(test_read_only_file)
-{
+START_TEST(test_read_only_file) {
     become_nobody();
     struct cache *cache = open_cache(0);
     assert_ok(put(cache, 1, 1000));
@@ -244,8 +231,7 @@ START_TEST(test_read_only_file)
 }
 END_TEST
 
-START_TEST(test_folder_not_writable)
-{
+START_TEST(test_folder_not_writable) {
     become_nobody();
     ck_assert_int_eq(chmod(folder, 0500), 0);
     assert_status(try_open(), CACHE_READ_ONLY);
@@ -268,8 +254,7 @@ END_TEST
 
 /* ---- files that are not what they should be ----------------------------------------------------------------- */
 
-static void *read_all(const char *name, size_t *size)
-{
+static void *read_all(const char *name, size_t *size) {
     FILE *file = fopen(name, "rb");
     ck_assert_ptr_nonnull(file);
     char *bytes = malloc(8 << 20);
@@ -278,16 +263,14 @@ static void *read_all(const char *name, size_t *size)
     return bytes;
 }
 
-static void write_all(const char *name, const void *bytes, size_t size)
-{
+static void write_all(const char *name, const void *bytes, size_t size) {
     FILE *file = fopen(name, "wb");
     ck_assert_ptr_nonnull(file);
     ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
     fclose(file);
 }
 
-static void assert_untouched(const void *bytes, size_t size)
-{
+static void assert_untouched(const void *bytes, size_t size) {
     size_t now_size;
     char wal[sizeof path + 8];
     void *now = read_all(path, &now_size);
@@ -297,8 +280,7 @@ static void assert_untouched(const void *bytes, size_t size)
     ck_assert_int_ne(access(wal, F_OK), 0);
 }
 
-START_TEST(test_foreign_files_are_never_touched)
-{
+START_TEST(test_foreign_files_are_never_touched) {
     sqlite3 *other;
     size_t size;
     ck_assert_int_eq(sqlite3_open(path, &other), SQLITE_OK);
@@ -331,8 +313,7 @@ START_TEST(test_foreign_files_are_never_touched)
 }
 END_TEST
 
-START_TEST(test_newer_file_is_refused)
-{
+START_TEST(test_newer_file_is_refused) {
     sqlite3 *other;
     struct cache *cache = open_cache(0);
     assert_ok(put(cache, 1, 100));
@@ -354,8 +335,7 @@ END_TEST
 /* ---- damage ------------------------------------------------------------------------------------------------- */
 
 /* Uses a file with a byte changed. Whatever happens, what is got is what was put. Returns whether anything was noticed. */
-static bool use_damaged(void)
-{
+static bool use_damaged(void) {
     struct cache *cache = NULL;
     struct cache_entry *entries = NULL;
     size_t count = 0;
@@ -378,8 +358,7 @@ static bool use_damaged(void)
     return noticed;
 }
 
-START_TEST(test_flipped_bytes)
-{
+START_TEST(test_flipped_bytes) {
     struct cache *cache = open_cache(0);
     size_t size;
     for (unsigned i = 0; i < 4; i++)
@@ -402,8 +381,7 @@ START_TEST(test_flipped_bytes)
 }
 END_TEST
 
-START_TEST(test_damage_to_one_result_spares_the_others)
-{
+START_TEST(test_damage_to_one_result_spares_the_others) {
     struct cache *cache = open_cache(0);
     size_t size;
     for (unsigned i = 0; i < 4; i++)
@@ -431,8 +409,7 @@ START_TEST(test_damage_to_one_result_spares_the_others)
 }
 END_TEST
 
-START_TEST(test_deleted_underneath)
-{
+START_TEST(test_deleted_underneath) {
     char wal[sizeof path + 8];
     struct cache *cache = open_cache(0);
     assert_ok(put(cache, 1, 1000));
@@ -459,8 +436,7 @@ START_TEST(test_deleted_underneath)
 }
 END_TEST
 
-START_TEST(test_replaced_by_something_else_underneath)
-{
+START_TEST(test_replaced_by_something_else_underneath) {
     struct cache *cache = open_cache(0);
     assert_ok(put(cache, 1, 1000));
     remove(path);
@@ -475,8 +451,7 @@ START_TEST(test_replaced_by_something_else_underneath)
 }
 END_TEST
 
-START_TEST(test_cut_short_underneath)
-{
+START_TEST(test_cut_short_underneath) {
     const off_t sizes[] = {100000, 16384, 100, 0};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         struct cache *cache = open_cache(0);
@@ -501,8 +476,7 @@ START_TEST(test_cut_short_underneath)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("cache_faults");
     TCase *tests = tcase_create("cache_faults");
     tcase_set_timeout(tests, 200);
