@@ -326,13 +326,14 @@ class Waiting(WithServer):
     def test_reads_do_not_wait_for_a_run(self):
         identity = self.server.post('short ' + TEXT).json()['id']
         connection, reader, _ = self.start_stream(long_text(8))
-        slowest = 0
+        times = []
         for head in range(9):
             begin = time.time()
             self.assertEqual(self.server.get(f'/analyses/{identity}/attention/7/{head}/tiles/0/0/0').status_code, 200)
-            slowest = max(slowest, time.time() - begin)
-        print(f'slowest tile beside a run: {slowest * 1e3:.0f} ms')
-        self.assertLess(slowest, 1)
+            times.append(time.time() - begin)
+        times.sort()
+        print(f'a tile beside a run: median {times[4] * 1e3:.0f} ms, slowest {times[-1] * 1e3:.0f} ms')
+        self.assertLess(times[4], 0.5)                          # the run takes seconds
         reader.close()
         connection.close()
 
