@@ -8,6 +8,7 @@ import { LineReader } from './lines.js';
 import { parseNpy } from './npy.js';
 
 const ROOT = '/api/v1';
+const SILENCE = 20000; // ms
 
 export class ApiError extends Error {
   constructor(kind, detail, { status = 0, title = '' } = {}) {
@@ -56,9 +57,10 @@ async function read(answer, how) {
 
 const json = async (path, options) => read(await ask(path, options), 'json');
 
-// Calls onLine(object) for every line. Resolves once `done` has come; a stream that ends before is an error.
-async function stream(path, options, onLine) {
-  const answer = await ask(path, { ...options, accept: 'application/x-ndjson' });
+// Calls onLine(object) for every line. Resolves once `done` has come; a stream that ends before is an error, and so is one
+// that falls silent: the server sends at least an empty line a second.
+async function stream(path, { signal, ...options }, onLine) {
+  const answer = await ask(path, { ...options, signal, accept: 'application/x-ndjson' });
   const lines = new LineReader();
   const reader = answer.body.getReader();
   let whole = false;
@@ -74,7 +76,7 @@ async function stream(path, options, onLine) {
   };
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await within(SILENCE, reader.read());
       if (done) break;
       pass(lines.push(value));
     }
@@ -84,10 +86,23 @@ async function stream(path, options, onLine) {
     if (whole) return { cached: false }; // it broke off after its end
     if (error instanceof ApiError) throw error;
     if (error.name === 'AbortError') throw new ApiError('aborted', 'Cancelled.');
+    if (!(error instanceof TypeError) && error.name !== 'NetworkError') throw error;
     throw new ApiError('cut', 'The connection broke off before the last layer.');
   }
   if (!whole) throw new ApiError('cut', 'The stream ended before the last layer.');
   return { cached: /\bhit\b/.test(answer.headers.get('Cache-Status') || '') };
+}
+
+async function within(time, promise) {
+  let timer;
+  const silence = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new ApiError('cut', 'The server has fallen silent before the last layer.')), time);
+  });
+  try {
+    return await Promise.race([promise, silence]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 const at = (id) => `/analyses/${encodeURIComponent(id)}`;

@@ -38,16 +38,21 @@ export class Runner {
     this.#abort.abort();
     this.#abort = null;
     const { analysis } = this.store.state;
-    const arrived = analysis?.arrived ?? 0;
+    const begun = analysis && !analysis.done;
     this.store.set({
-      phase: arrived ? 'failed' : 'empty',
-      problem: arrived ? {
+      phase: this.#rest(),
+      problem: begun ? {
         kind: 'cancelled', title: 'Cancelled', again: true,
-        detail: `${arrived} of ${analysis.layers} layers were done. Nothing has been kept.`,
+        detail: `${analysis.arrived} of ${analysis.layers} layers were done. Nothing has been kept.`,
       } : null,
     });
-    if (!arrived) this.store.set({ analysis: null });
     this.places.announce('Cancelled');
+  }
+
+  // The phase once nothing runs: what is drawn may be whole (an earlier analysis), a part, or nothing.
+  #rest() {
+    const { analysis } = this.store.state;
+    return !analysis ? 'empty' : analysis.done ? 'done' : 'failed';
   }
 
   // Drops what is shown and running, for the empty page.
@@ -106,7 +111,7 @@ export class Runner {
     const drawn = analysis.arrived ? ` ${analysis.arrived} of ${analysis.layers} layers are drawn; they are not kept.` : '';
     const missing = error.status === 404;
     this.store.set({
-      phase: this.store.state.analysis ? 'failed' : 'empty',
+      phase: this.#rest(),
       problem: {
         kind: error.kind,
         title: missing ? 'Not here' : titles[error.kind] || 'This page failed',
