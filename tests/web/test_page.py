@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The page in a real browser, against a real server: test_page.py PROGRAM [unittest arguments]"""
+"""The page in a real browser, against a real server. The program is $HEADSCOPE; arguments are unittest's."""
 import json
 import os
 import re
@@ -330,7 +330,5 @@ class States(PageCase):
 
 
 if __name__ == '__main__':
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    PROGRAM = sys.argv.pop(1)
+    PROGRAM = os.environ.get('HEADSCOPE') or sys.exit(__doc__)
     unittest.main(verbosity=2)
