@@ -89,12 +89,7 @@ static void *look_at_models(void *context) {
     struct models_list list = {0};
     size_t usable = 0;
     if (!models_list(app->models, &list)) return NULL;
-    for (size_t i = 0; i < list.count; i++) {
-        if (list.items[i].error)
-            log_write(log, LEVEL_WARNING, "models", "%s cannot be used: %s", list.items[i].path, list.items[i].error);
-        else
-            usable++;
-    }
+    for (size_t i = 0; i < list.count; i++) usable += !list.items[i].error; /* models.c says what is wrong with the others */
     if (!usable)
         log_write(log, LEVEL_WARNING, "models", "no model in %s; \"scripts/fetch_model smollm2-135m-instruct\" gets one, and the "
                   "page shows it without a restart", app->options->models_dir);

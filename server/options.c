@@ -207,11 +207,10 @@ static enum options_result add_to_list(struct parser *parser, const struct flag 
 }
 
 static enum options_result set_number(struct parser *parser, const struct flag *flag, const char *value,
-                                      const char *where) {
+                                      const char *label) {
     int number;
     if (!read_int(value, flag->low, flag->high, &number))
-        return refuse(parser, "%s%s takes a whole number from %d to %d, not \"%.80s\"", where, flag->name, flag->low,
-                      flag->high, value);
+        return refuse(parser, "%s takes a whole number from %d to %d, not \"%.80s\"", label, flag->low, flag->high, value);
     if (flag->offset == AT(port))
         parser->options->port = (uint16_t)number;
     else
@@ -219,38 +218,37 @@ static enum options_result set_number(struct parser *parser, const struct flag *
     return OPTIONS_OK;
 }
 
-/* `where` begins the name in messages: "--" or "in the environment, ". `value` must live as long as the options. */
-static enum options_result set(struct parser *parser, const struct flag *flag, const char *value, const char *where) {
+/* `label` is what the flag is called in messages: "--port", "HEADSCOPE_PORT". `value` must live as long as the options. */
+static enum options_result set(struct parser *parser, const struct flag *flag, const char *value, const char *label) {
     struct options *options = parser->options;
     char *field = (char *)options + flag->offset;
     int choice;
     switch (flag->kind) {
     case KIND_SWITCH:
         if (!read_switch(value, (bool *)field))
-            return refuse(parser, "%s%s is on or off (1, true, yes; 0, false, no), not \"%.80s\"", where, flag->name, value);
+            return refuse(parser, "%s is on or off (1, true, yes; 0, false, no), not \"%.80s\"", label, value);
         return OPTIONS_OK;
     case KIND_TEXT:
-        if (!*value && flag->offset != AT(text)) return refuse(parser, "%s%s is empty", where, flag->name);
+        if (!*value && flag->offset != AT(text)) return refuse(parser, "%s is empty", label);
         *(const char **)field = value;
         return OPTIONS_OK;
     case KIND_LIST:
-        if (!*value) return refuse(parser, "%s%s is empty", where, flag->name);
+        if (!*value) return refuse(parser, "%s is empty", label);
         return add_to_list(parser, flag, value);
     case KIND_INT:
-        return set_number(parser, flag, value, where);
+        return set_number(parser, flag, value, label);
     case KIND_SIZE:
         if (!options_size(value, (uint64_t *)field))
-            return refuse(parser, "%s%s takes a size such as 2GiB, 512MiB or a number of bytes, not \"%.80s\"", where,
-                          flag->name, value);
+            return refuse(parser, "%s takes a size such as 2GiB, 512MiB or a number of bytes, not \"%.80s\"", label, value);
         return OPTIONS_OK;
     case KIND_CHOICE:
         if (!read_choice(flag->choices, value, &choice))
-            return refuse(parser, "%s%s is one of %s, not \"%.80s\"", where, flag->name, flag->choices, value);
+            return refuse(parser, "%s is one of %s, not \"%.80s\"", label, flag->choices, value);
         memcpy(field, &choice, sizeof choice); /* enums are as wide as int here, checked below */
         return OPTIONS_OK;
     case KIND_HEAD:
         if (!read_head(value, options))
-            return refuse(parser, "%s%s names a head as LAYER.HEAD, such as 5.1, not \"%.80s\"", where, flag->name, value);
+            return refuse(parser, "%s names a head as LAYER.HEAD, such as 5.1, not \"%.80s\"", label, value);
         return OPTIONS_OK;
     }
     return OPTIONS_OK;
@@ -274,7 +272,7 @@ static enum options_result from_environment(struct parser *parser, const struct 
         char *copy = keep_text(parser->options, at, span);
         if (!copy) return OPTIONS_NO_MEMORY;
         if (span || flag->kind != KIND_LIST) {
-            enum options_result result = set(parser, flag, copy, "in the environment, HEADSCOPE_* for --");
+            enum options_result result = set(parser, flag, copy, name);
             if (result != OPTIONS_OK) return result;
         }
         if (!at[span]) return OPTIONS_OK;
@@ -343,8 +341,9 @@ static enum options_result take_flag(struct parser *parser, int argc, char *cons
     size_t index = (size_t)(flag - flags);
     if (parser->given[index] && flag->kind != KIND_LIST) return refuse(parser, "--%s is given twice", flag->name);
     parser->given[index] = true;
-    char *copy = keep_text(parser->options, value, strlen(value));
-    return copy ? set(parser, flag, copy, "--") : OPTIONS_NO_MEMORY;
+    char *copy = keep_text(parser->options, value, strlen(value)), label[64];
+    snprintf(label, sizeof label, "--%s", flag->name);
+    return copy ? set(parser, flag, copy, label) : OPTIONS_NO_MEMORY;
 }
 
 /* What must hold between flags, once all are read. */
