@@ -183,9 +183,8 @@ int command_analyze(const struct options *options, struct log *log) {
     struct engine_options engine_options = {.threads = options->threads, .memory_max = options->memory_max};
     char error[512] = "";
     if (!command_read_text(options, &a.request, &a.problem)) return command_fail(&a.problem);
-    struct models *models = command_models_create(options, NULL, log);
-    bool fine = models || problem_memory(&a.problem);
-    fine = fine && prepare_analysis(models, &a.request, &a.prepared, &a.problem) && analyzing_check(&a);
+    struct command_models made;
+    bool fine = command_models_create(options, log, &made, &a.problem) && prepare_analysis(made.models, &a.request, &a.prepared, &a.problem) && analyzing_check(&a);
     if (fine) {
         analyzing_catch_signals();
         enum engine_status status = engine_create(&engine_options, &a.engine, error, sizeof error);
@@ -197,7 +196,7 @@ int command_analyze(const struct options *options, struct log *log) {
     activations_destroy(a.activations);
     engine_destroy(a.engine);
     prepare_clear(&a.prepared);
-    models_destroy(models);
+    command_models_destroy(&made);
     json_request_clear(&a.request);
     if (interrupted) {
         fprintf(stderr, "headscope: interrupted\n");

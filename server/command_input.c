@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "db/cache.h"
 #include "server/utf8.h"
 
 #define TEXT_BYTES_MAX ((size_t)64 << 20) /* no model reads as much; a wrong file is noticed before it fills the memory */
@@ -61,14 +63,25 @@ bool command_read_text(const struct options *options, struct analysis_request *r
     return fine;
 }
 
-struct models *command_models_create(const struct options *options, struct cache *cache, struct log *log) {
-    return models_create(&(struct models_options){
+bool command_models_create(const struct options *options, struct log *log, struct command_models *made, struct problem *problem) {
+    struct cache_options cache = {.path = options->cache, .max_bytes = options->cache_max};
+    char error[256];
+    *made = (struct command_models){0};
+    if (access(options->cache, F_OK) == 0 && cache_open(&cache, &made->cache, error, sizeof error) != CACHE_OK)
+        made->cache = NULL; /* digests are then computed: it takes longer, nothing else */
+    made->models = models_create(&(struct models_options){
         .folder = options->models_dir,
         .named = options->models,
         .named_count = options->model_count,
-        .cache = cache,
+        .cache = made->cache,
         .log = log,
     });
+    return made->models || problem_memory(problem);
+}
+
+void command_models_destroy(struct command_models *made) {
+    models_destroy(made->models);
+    cache_close(made->cache);
 }
 
 int command_fail(const struct problem *problem) {

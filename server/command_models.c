@@ -42,12 +42,12 @@ static void print_text(const struct models_list *list) {
 }
 
 int command_models(const struct options *options, struct log *log) {
-    struct models *models = command_models_create(options, NULL, log);
+    struct command_models made;
     struct models_list list;
     struct json_text out = {0};
     struct problem problem;
-    if (!models || !models_list(models, &list)) {
-        models_destroy(models);
+    if (!command_models_create(options, log, &made, &problem) || !models_list(made.models, &list)) {
+        command_models_destroy(&made);
         problem_memory(&problem);
         return command_fail(&problem);
     }
@@ -62,7 +62,7 @@ int command_models(const struct options *options, struct log *log) {
     bool fine = !out.failed;
     json_free(&out);
     models_list_clear(&list);
-    models_destroy(models);
+    command_models_destroy(&made);
     if (fine) return EXIT_SUCCESS;
     problem_memory(&problem);
     return command_fail(&problem);

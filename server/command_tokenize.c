@@ -11,12 +11,10 @@ int command_tokenize(const struct options *options, struct log *log) {
     struct analysis_request request;
     struct prepared prepared;
     struct problem problem;
-    struct models *models;
+    struct command_models made = {0};
     struct json_text out = {0};
     if (!command_read_text(options, &request, &problem)) return command_fail(&problem);
-    models = command_models_create(options, NULL, log);
-    bool fine = models || problem_memory(&problem);
-    fine = fine && prepare_tokens(models, &request, &prepared, &problem);
+    bool fine = command_models_create(options, log, &made, &problem) && prepare_tokens(made.models, &request, &prepared, &problem);
     if (fine) {
         json_put(&out, "{\"model\":");
         json_put_string(&out, prepared.model.id);
@@ -28,7 +26,7 @@ int command_tokenize(const struct options *options, struct log *log) {
         else fwrite(out.bytes, 1, out.size, stdout);
     }
     json_free(&out);
-    models_destroy(models);
+    command_models_destroy(&made);
     json_request_clear(&request);
     return fine ? EXIT_SUCCESS : command_fail(&problem);
 }

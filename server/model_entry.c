@@ -97,7 +97,7 @@ static bool entry_open(struct entry *entry, struct problem *problem) {
     if (status != ENGINE_OK) {
         entry->error = strdup(error[0] ? error : "this file could not be opened");
         if (!entry->error) return problem_memory(problem);
-        log_write(entry->models->log, LEVEL_WARNING, "models", "%s: %s", entry->path, entry->error);
+        log_write(entry->models->log, LEVEL_DEBUG, "models", "%s: %s", entry->path, entry->error);
     }
     entry->model = model;
     entry->examined = true;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/memory_limit.h"
+
 #define FOR(command) (1u << (command))
 #define EVERY ((1u << COMMAND_COUNT) - 1)
 #define ENGINE (FOR(COMMAND_SERVE) | FOR(COMMAND_ANALYZE) | FOR(COMMAND_PROBE))
@@ -47,7 +49,7 @@ static const struct flag flags[] = {
     {"cache-max", "SIZE", KIND_SIZE, FOR(COMMAND_SERVE), AT(cache_max), 0, 0, NULL,
      "drop the results longest unused beyond this; 0: never (default: 2GiB)"},
     {"memory-max", "SIZE", KIND_SIZE, ENGINE, AT(memory_max), 0, 0, NULL,
-     "the most memory that analyses may take; 0: no limit (default: 0)"},
+     "the most memory that analyses may take; 0: no limit (default: half of the machine's)"},
     {"threads", "N", KIND_INT, ENGINE, AT(threads), 0, 1024, NULL, "threads that compute (default: 0, one a core)"},
     {"queue", "N", KIND_INT, FOR(COMMAND_SERVE), AT(queue), 1, 100000, NULL,
      "analyses that may wait; more are answered 503 (default: 64)"},
@@ -298,6 +300,7 @@ static enum options_result fill_defaults(struct options *options) {
     options->models_dir = models && *models ? keep_text(options, models, strlen(models)) : data_path(options, "models");
     options->cache = data_path(options, "analyses.db");
     options->cache_max = UINT64_C(2) << 30;
+    options->memory_max = memory_limit_default();
     options->host = "127.0.0.1";
     options->port = 8642;
     options->queue = 64;
