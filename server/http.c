@@ -202,11 +202,27 @@ void http_reply_static(struct http_request *request, int status, const char *con
            MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT));
 }
 
+/* A handler may have named what it was about to send before it failed: a problem is not that, and must not be kept as such. */
+static void drop_extra(struct http_request *request, const char *name) {
+    size_t kept = 0;
+    for (size_t i = 0; i < request->extra_count; i++) {
+        if (strcasecmp(request->extra[i].name, name)) {
+            request->extra[kept++] = request->extra[i];
+        } else {
+            free(request->extra[i].name);
+            free(request->extra[i].value);
+        }
+    }
+    request->extra_count = kept;
+}
+
 void http_reply_problem(struct http_request *request, int status, const char *detail, const char *pointer) {
     static const char no_memory[] =
         "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"the server is out of memory\"}";
     size_t size = 0;
     char *body = json_problem(status, detail, pointer, &size);
+    drop_extra(request, "ETag");
+    drop_extra(request, "Cache-Control");
     if (body)
         http_reply(request, status, "application/problem+json", body, size);
     else
