@@ -42,6 +42,23 @@ export function segments(name, options, onChoose) {
   return group;
 }
 
+// Tells what a mouse or pen points at: hover(found), and hover(null) when it leaves what it had found. A pointer that rests while
+// the page moves under it says nothing, so that it does not fight with the keyboard. at(event): what is there, or null.
+export function onHover(element, at, hover, same = Object.is) {
+  let last = null;
+  const tell = (found) => {
+    if (same(found, last)) return;
+    last = found;
+    hover(found);
+  };
+  element.addEventListener('pointermove', (event) => {
+    if (event.pointerType !== 'touch' && (event.movementX || event.movementY)) tell(at(event));
+  });
+  element.addEventListener('pointerleave', (event) => {
+    if (event.pointerType !== 'touch') tell(null);
+  });
+}
+
 // Sizes a canvas for the screen's pixels; returns its context, scaled to CSS pixels, and the ratio.
 export function sizeCanvas(canvas, width, height) {
   const ratio = window.devicePixelRatio || 1;

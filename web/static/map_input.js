@@ -1,5 +1,6 @@
 // Hands on the map: hover, click to pin, drag to pan, wheel, pinch and double click to zoom, and the keys.
 
+import { onHover } from './dom.js';
 import { clamp } from './layout.js';
 import { tokenAt } from './map_layout.js';
 import { chosen } from './open_head.js';
@@ -33,7 +34,7 @@ export function listenToMap(map) {
 
   canvas.addEventListener('pointermove', (event) => {
     const before = held.get(event.pointerId);
-    if (!before) return void (event.pointerType !== 'touch' && hover(at(event)));
+    if (!before) return;
     const dx = event.offsetX - before.x;
     const dy = event.offsetY - before.y;
     wandered += Math.abs(dx) + Math.abs(dy);
@@ -61,9 +62,7 @@ export function listenToMap(map) {
   };
   canvas.addEventListener('pointerup', release);
   canvas.addEventListener('pointercancel', release);
-  canvas.addEventListener('pointerleave', (event) => {
-    if (event.pointerType !== 'touch') hover(null);
-  });
+  onHover(canvas, (event) => (held.size ? null : at(event)), hover, (a, b) => a?.query === b?.query && a?.key === b?.key);
 
   canvas.addEventListener('dblclick', (event) => {
     event.preventDefault();

@@ -2,7 +2,7 @@
 // the page's scale; a tick marks the token itself.
 
 import { unitOf } from './colour.js';
-import { colours, font, h, sizeCanvas } from './dom.js';
+import { colours, font, h, onHover, sizeCanvas } from './dom.js';
 
 const HEIGHT = 68;
 const AXIS = 16; // below the bars
@@ -19,8 +19,7 @@ export class RowStrip {
       const n = this.#shown?.data.length ?? 0;
       return n ? Math.max(0, Math.min(n - 1, Math.floor((event.offsetX / this.place.clientWidth) * n))) : null;
     };
-    this.canvas.addEventListener('pointermove', (event) => event.pointerType !== 'touch' && hover(at(event)));
-    this.canvas.addEventListener('pointerleave', () => hover(null));
+    onHover(this.canvas, at, hover);
     this.canvas.addEventListener('click', (event) => pin(at(event)));
     new ResizeObserver(() => this.#draw()).observe(place);
   }

@@ -1,6 +1,6 @@
 // The text as the open head reads it: one span a token, text nodes only, shaded by the row or column of the chosen token.
 
-import { h } from './dom.js';
+import { h, onHover } from './dom.js';
 import { chosen } from './open_head.js';
 
 const LEVELS = 24; // steps of shading; steps that stay the same touch nothing
@@ -31,8 +31,7 @@ export class TextView {
     };
     const hover = (token) => this.store.set(this.store.state.side === 'reads'
       ? { hoverQuery: token, hoverKey: null } : { hoverQuery: null, hoverKey: token });
-    this.box.addEventListener('pointerover', (event) => event.pointerType !== 'touch' && hover(at(event)));
-    this.box.addEventListener('pointerleave', (event) => event.pointerType !== 'touch' && hover(null));
+    onHover(this.box, at, hover);
     this.box.addEventListener('click', (event) => {
       const token = at(event);
       if (token !== null) this.#pin(token);
