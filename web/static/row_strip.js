@@ -62,14 +62,15 @@ export class RowStrip {
     const line = HEIGHT - 2;
     context.font = font(11);
     context.textBaseline = 'alphabetic';
-    const x = Math.max(8, Math.min(width - 8, (token + 0.5) * pitch));
+    const half = context.measureText(String(token)).width / 2 + 1;
+    const x = Math.max(half, Math.min(width - half, (token + 0.5) * pitch));
     context.textAlign = 'center';
     context.fillStyle = reads ? c.query : c.key;
     context.fillText(String(token), x, line);
     context.fillStyle = c.soft;
     context.textAlign = 'left';
-    if (x > 30) context.fillText('0', 0, line);
+    if (x > half + 16) context.fillText('0', 0, line);
     context.textAlign = 'right';
-    if (x < width - 46) context.fillText(String(n - 1), width, line);
+    if (x < width - half - context.measureText(String(n - 1)).width - 8) context.fillText(String(n - 1), width, line);
   }
 }

@@ -6,7 +6,7 @@ import { chosen } from './open_head.js';
 const LEVELS = 24; // steps of shading; steps that stay the same touch nothing
 
 export class TextView {
-  box = h('div', { class: 'text', tabindex: 0, role: 'listbox', 'aria-label': 'The text; arrows move among tokens', dir: 'auto' });
+  box = h('div', { class: 'text', tabindex: 0, role: 'listbox', 'aria-label': 'The text; arrows move among tokens' });
   #spans = [];
   #levels = new Uint8Array(0);
   #analysis = null;
@@ -79,18 +79,19 @@ export class TextView {
   #build(analysis) {
     this.#analysis = analysis;
     this.#chosen = -1;
-    const nodes = [];
+    const lines = [h('div', { dir: 'auto' })]; // a block a line of the text: what changes in one lays out that one alone
     this.#spans = (analysis?.pieces ?? []).map((piece, i) => {
-      const names = [piece.special && 'special', piece.part && 'part', /[\n\r]/.test(piece.text) && 'newline'].filter(Boolean).join(' ');
+      const names = [piece.special && 'special', piece.part?.[0] > 1 && 'rest-part', /[\n\r]/.test(piece.text) && 'newline'].filter(Boolean).join(' ');
       // A word's leading space stands outside: a shade or a line under it would hang over a line's end.
       const space = /^ +(?=\S)/.exec(piece.text)?.[0] ?? '';
       const span = h('span', { 'data-i': i, class: names || null, role: 'option', id: `token-${i}` }, piece.text.slice(space.length));
-      nodes.push(space, span);
+      lines.at(-1).append(space, span);
+      if (piece.text.endsWith('\n')) lines.push(h('div', { dir: 'auto' }));
       return span;
     });
     this.#levels = new Uint8Array(this.#spans.length);
     this.box.classList.toggle('short', (analysis?.n ?? 0) <= 120);
-    this.box.replaceChildren(...nodes);
+    this.box.replaceChildren(...lines.filter((line) => line.firstChild));
     this.box.scrollTop = 0;
   }
 
@@ -140,12 +141,15 @@ export class TextView {
     CSS.highlights.set('unseen', new Highlight(range));
   }
 
-  // Scrolls the text alone, never the page.
-  #reveal(span) {
+  // Scrolls the text alone, never the page. Lines that have not been on screen have guessed heights: look again once they are.
+  #reveal(span, tries = 3) {
     const { box } = this;
-    if (box.scrollHeight <= box.clientHeight) return;
-    const top = span.offsetTop - box.offsetTop;
-    if (top < box.scrollTop + 20) box.scrollTop = top - box.clientHeight / 3;
-    else if (top + span.offsetHeight > box.scrollTop + box.clientHeight - 20) box.scrollTop = top - box.clientHeight / 2;
+    if (box.scrollHeight <= box.clientHeight || !span.isConnected) return;
+    const top = span.getBoundingClientRect().top - box.getBoundingClientRect().top + box.scrollTop;
+    const above = top < box.scrollTop + 20;
+    const below = top + span.offsetHeight > box.scrollTop + box.clientHeight - 20;
+    if (!above && !below) return;
+    box.scrollTop = top - box.clientHeight / (above ? 3 : 2);
+    if (tries > 1) requestAnimationFrame(() => span === this.#spans[this.#chosen] && this.#reveal(span, tries - 1));
   }
 }
