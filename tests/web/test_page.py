@@ -99,8 +99,30 @@ class PageCase(unittest.TestCase):
             const box = canvas.getBoundingClientRect();
             return [at(arguments[1], x, box.width), at(arguments[0], y, box.height)];''', query, key, n)
         canvas = browser.driver.find_element(By.CSS_SELECTOR, '.map-canvas')
-        ActionChains(browser.driver).move_to_element_with_offset(canvas, round(x), round(y)).perform()
+        self.pointed = round(x), round(y)
+        ActionChains(browser.driver).move_to_element_with_offset(canvas, *self.pointed).perform()
         return float(browser.wait('document.querySelector(".readout b")?.dataset.value'))
+
+    def only_number(self, value):
+        """The one weight in an answer, wherever it stands."""
+        value = value['weights'] if isinstance(value, dict) else value
+        while isinstance(value, list):
+            self.assertEqual(len(value), 1)
+            value = value[0]
+        return value
+
+    def byte_under(self, browser, x, y):
+        """Where the colour of the map under a point lies on the ramp, 0..255."""
+        return browser.driver.execute_async_script('''const [x, y, answer] = arguments;
+            import("/static/colour.js").then(({ byteTable, RAMPS }) => {
+                const table = byteTable(RAMPS.light, "sqrt");
+                const canvas = document.querySelector(".map-canvas");
+                const copy = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
+                const context = copy.getContext("2d", { willReadFrequently: true });
+                context.drawImage(canvas, -Math.round(canvas.width / 2 + x), -Math.round(canvas.height / 2 + y));
+                const pixel = new Uint32Array(context.getImageData(0, 0, 1, 1).data.buffer)[0];
+                answer(table.indexOf(pixel));
+            });''', x, y)
 
 
 class MainPath(PageCase):
@@ -124,6 +146,8 @@ class MainPath(PageCase):
             shown = self.point(browser, query, key, 50)
             exact = get(f'{self.server.address}/api/v1/analyses/{identity}/attention/18/7.json?queries={query}:{query + 1}&keys={key}:{key + 1}')
             self.assertEqual(numpy.float32(shown), numpy.float32(self.only_number(exact)), f'weight of {query} on {key}')
+            if key:  # position 0 is left out of the picture
+                self.assertAlmostEqual(self.byte_under(browser, *self.pointed) / 255, self.only_number(exact) ** 0.5, delta=0.02)
 
         self.point(browser, 38, 2, 50)
         ActionChains(browser.driver).click().perform()
@@ -150,14 +174,6 @@ class MainPath(PageCase):
         self.assertEqual(top, again.js('return [...document.querySelectorAll(".weights li")].map((l) => l.innerText.replace(/\\s+/g, " "))'))
         self.assertEqual(again.js('return document.getElementById("text").value'), TEXT)
 
-    def only_number(self, value):
-        """The one weight in an answer, wherever it stands."""
-        value = value['weights'] if isinstance(value, dict) else value
-        while isinstance(value, list):
-            self.assertEqual(len(value), 1)
-            value = value[0]
-        return value
-
     def test_numbers_scales_and_sinks(self):
         browser = self.open()
         self.analyse(browser)
@@ -178,6 +194,33 @@ class MainPath(PageCase):
         browser.driver.forward()
         browser.wait(DONE)
         browser.wait('document.querySelector(\'[data-value="readers"]\').getAttribute("aria-checked") === "true"')
+
+    def test_zoom_into_a_long_text(self):
+        browser = self.open()
+        self.analyse(browser, LONG[:2600])
+        n = int(re.match(r'\d+', browser.js('return document.getElementById("count").textContent').replace(',', ''))[0])
+        self.assertGreater(n, 600, 'several tiles, and rows fetched one by one')
+        self.click_head(browser, 17, 3)
+        identity = browser.js('return location.pathname.slice(3)')
+        whole = "document.querySelector('[aria-label=\"The whole map\"]').disabled"
+        actions = ActionChains(browser.driver)
+        self.point(browser, 500, 300, n)
+        self.assertTrue(browser.js(f'return {whole}'))
+        actions.double_click().perform()
+        browser.wait(f'!{whole}')
+        for _ in range(4):
+            browser.js('document.querySelector("[aria-label=Closer]").click()')
+        canvas = browser.driver.find_element(By.CSS_SELECTOR, '.map-canvas')
+        ActionChains(browser.driver).move_to_element_with_offset(canvas, -20, 40).click_and_hold().move_by_offset(15, -25).release().perform()
+        for x, y in ((-60, 90), (10, 30), (45, 70)):
+            ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y).perform()
+            shown = float(browser.wait('document.querySelector(".readout b")?.dataset.value'))
+            query, key = browser.js('return [...document.querySelectorAll(".readout span")].map((s) => Number(/\\d+$/.exec(s.textContent)[0]))')
+            exact = get(f'{self.server.address}/api/v1/analyses/{identity}/attention/17/3.json?queries={query}:{query + 1}&keys={key}:{key + 1}')
+            self.assertEqual(numpy.float32(shown), numpy.float32(self.only_number(exact)), f'weight of {query} on {key}')
+            self.assertAlmostEqual(self.byte_under(browser, x, y) / 255, self.only_number(exact) ** 0.5, delta=0.02)
+        browser.js('document.querySelector("[aria-label=\\"The whole map\\"]").click()')
+        browser.wait(whole)
 
     def test_history(self):
         browser = self.open()

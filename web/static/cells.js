@@ -79,7 +79,7 @@ export function paintNumberCell(paint, analysis, layer, head, box) {
   context.fillStyle = css(colour);
   context.fillRect(box.x, box.y, box.size, box.size);
   context.globalAlpha = 1;
-  if (box.size < 26 * paint.ratio) return;
+  if (box.size < 24 * paint.ratio) return;
   const text = short(state.paint, value);
   context.font = paint.font;
   context.textAlign = 'center';

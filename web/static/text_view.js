@@ -3,6 +3,7 @@
 import { h, onHover } from './dom.js';
 import { chosen } from './open_head.js';
 
+const line = () => h('div', { dir: 'auto', role: 'presentation' });
 const LEVELS = 24; // steps of shading; steps that stay the same touch nothing
 
 export class TextView {
@@ -79,14 +80,14 @@ export class TextView {
   #build(analysis) {
     this.#analysis = analysis;
     this.#chosen = -1;
-    const lines = [h('div', { dir: 'auto' })]; // a block a line of the text: what changes in one lays out that one alone
+    const lines = [line()]; // a block a line of the text: what changes in one lays out that one alone
     this.#spans = (analysis?.pieces ?? []).map((piece, i) => {
       const names = [piece.special && 'special', piece.part?.[0] > 1 && 'rest-part', /[\n\r]/.test(piece.text) && 'newline'].filter(Boolean).join(' ');
       // A word's leading space stands outside: a shade or a line under it would hang over a line's end.
       const space = /^ +(?=\S)/.exec(piece.text)?.[0] ?? '';
       const span = h('span', { 'data-i': i, class: names || null, role: 'option', id: `token-${i}` }, piece.text.slice(space.length));
       lines.at(-1).append(space, span);
-      if (piece.text.endsWith('\n')) lines.push(h('div', { dir: 'auto' }));
+      if (piece.text.endsWith('\n')) lines.push(line());
       return span;
     });
     this.#levels = new Uint8Array(this.#spans.length);
