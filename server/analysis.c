@@ -338,19 +338,34 @@ bool analyses_request(struct analyses *analyses, const struct analysis_request *
 
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
+/* Who wants the activations, and of which head. */
+struct wanted {
+    const char *id, *client;
+    size_t layer, head;
+};
+
+static bool wanted_is_there(const struct wanted *wanted, int layers, int heads, struct problem *problem) {
+    if (wanted->layer >= (size_t)layers)
+        return problem_set(problem, 404, "layer %zu is not there; the model has %d, counted from 0", wanted->layer, layers);
+    if (wanted->head >= (size_t)heads)
+        return problem_set(problem, 404, "head %zu is not there; a layer has %d, counted from 0", wanted->head, heads);
+    return true;
+}
+
 /* Runs the model once more on a stored analysis' ids, or joins whoever does. */
-static bool analyses_run_again(struct analyses *analyses, const char *id, const char *client, struct analysis *stored,
+static bool analyses_run_again(struct analyses *analyses, const struct wanted *wanted, struct analysis *stored,
                                struct analysis **again, struct problem *problem) {
     struct stored_analysis what;
     struct prepared prepared = {0};
     size_t size = 0;
     const char *lines = line_stream_bytes(stored->stream, &size);
     if (!json_stored_read(lines, size, &what, problem)) return false;
-    if (!models_acquire_digest(analyses->models, what.digest, &prepared.model, problem)) {
+    if (!wanted_is_there(wanted, what.layers, what.heads, problem) ||
+        !models_acquire_digest(analyses->models, what.digest, &prepared.model, problem)) {
         json_stored_clear(&what);
         return false;
     }
-    memcpy(prepared.id, id, sizeof prepared.id);
+    memcpy(prepared.id, wanted->id, sizeof prepared.id);
     prepared.ids = what.ids;
     prepared.n = what.n;
     prepared.excluded = what.excluded;
@@ -359,14 +374,14 @@ static bool analyses_run_again(struct analyses *analyses, const char *id, const 
     prepare_clear(&prepared); /* with the lists of `what`, where they were not taken */
     if (!fresh) return problem_memory(problem);
     fresh->again = true;
-    return analyses_enter(analyses, fresh, client, again, problem);
+    return analyses_enter(analyses, fresh, wanted->client, again, problem);
 }
 
 /* Whoever will bring the activations: the analysis itself when it is unfinished, or a run of its own. */
-static bool analyses_bringer(struct analyses *analyses, const char *id, const char *client, struct analysis **bringer,
+static bool analyses_bringer(struct analyses *analyses, const struct wanted *wanted, struct analysis **bringer,
                              struct problem *problem) {
     struct analysis *analysis;
-    if (!analyses_find(analyses, id, &analysis, problem)) return false;
+    if (!analyses_find(analyses, wanted->id, &analysis, problem)) return false;
     if (!analysis_ended(analysis)) {
         *bringer = analysis;
         return true;
@@ -376,25 +391,31 @@ static bool analyses_bringer(struct analyses *analyses, const char *id, const ch
         *problem = analysis->problem;
         fine = false;
     } else {
-        fine = analyses_run_again(analyses, id, client, analysis, bringer, problem);
+        fine = analyses_run_again(analyses, wanted, analysis, bringer, problem);
     }
     analysis_release(analyses, analysis);
     return fine;
 }
 
-bool analyses_activations(struct analyses *analyses, const char *id, const char *client, const struct patience *patience,
-                          struct activation_lease *lease, struct problem *problem) {
+static bool analyses_lend(struct analyses *analyses, const struct wanted *wanted, struct activation_lease *lease,
+                          struct problem *problem) {
+    const struct model_info *info = model_describe(activations_model(lease->activations));
+    if (wanted_is_there(wanted, info->layers, info->heads, problem)) return true;
+    activation_cache_release(analyses->activations, lease);
+    return false;
+}
+
+bool analyses_activations(struct analyses *analyses, const char *id, size_t layer, size_t head, const char *client,
+                          const struct patience *patience, struct activation_lease *lease, struct problem *problem) {
+    struct wanted wanted = {.id = id, .client = client, .layer = layer, .head = head};
     /* What was just computed may be pushed out again before it is picked up, when many ask for many texts. */
     for (int tries = 0; tries < 4; tries++) {
         struct analysis *bringer;
-        if (activation_cache_get(analyses->activations, id, lease)) return true;
-        if (!analyses_bringer(analyses, id, client, &bringer, problem)) return false;
-        bool fine = analysis_wait(bringer, patience, problem) || activation_cache_get(analyses->activations, id, lease);
-        if (fine && lease->entry) {
-            analysis_release(analyses, bringer);
-            return true;
-        }
+        if (activation_cache_get(analyses->activations, id, lease)) return analyses_lend(analyses, &wanted, lease, problem);
+        if (!analyses_bringer(analyses, &wanted, &bringer, problem)) return false;
+        bool fine = analysis_wait(bringer, patience, problem), there = activation_cache_get(analyses->activations, id, lease);
         analysis_release(analyses, bringer);
+        if (there) return analyses_lend(analyses, &wanted, lease, problem);
         if (!fine) return false;
     }
     return problem_set(problem, 503, "too many maps are asked for at once for the memory there is; ask again in a moment");

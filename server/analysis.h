@@ -59,9 +59,10 @@ const struct problem *analysis_problem(const struct analysis *analysis);
 /* Waits until it is done: false, with a problem, when it failed, was cancelled or patience was over. */
 bool analysis_wait(struct analysis *analysis, const struct patience *patience, struct problem *problem);
 
-/* The activations of an analysis, running the model again where they are gone. The caller releases the lease. */
-bool analyses_activations(struct analyses *analyses, const char *id, const char *client, const struct patience *patience,
-                          struct activation_lease *lease, struct problem *problem);
+/* The activations of an analysis, running the model again where they are gone, but not for a head that it does not have (404). The
+ * caller releases the lease. */
+bool analyses_activations(struct analyses *analyses, const char *id, size_t layer, size_t head, const char *client,
+                          const struct patience *patience, struct activation_lease *lease, struct problem *problem);
 
 void analyses_release_activations(struct analyses *analyses, struct activation_lease *lease); /* an empty one is fine */
 

@@ -59,9 +59,8 @@ bool api_number(const char *text, size_t *number) {
     return true;
 }
 
-bool api_index(const char *text, size_t end, const char *what, size_t *index, struct problem *problem) {
-    if (api_number(text, index) && *index < end) return true;
-    return problem_set(problem, 404, "%s '%.24s' is not there; the model has %zu of them, from 0", what, text, end);
+bool api_index(const char *text, const char *what, size_t *index, struct problem *problem) {
+    return api_number(text, index) || problem_set(problem, 404, "'%.24s' is no %s; they are numbers from 0", text, what);
 }
 
 /* One end of a cut: nothing is the default; more than a size_t holds is as good as n. */
@@ -118,20 +117,11 @@ void api_reply(struct http_request *request, int status, const char *type, struc
 bool api_head(struct app *app, struct http_request *request, struct activation_lease *lease, size_t *layer, size_t *head) {
     struct problem problem;
     struct patience patience = patience_of_request(request);
-    const char *id = http_capture(request, 0);
-    size_t number;
     *lease = (struct activation_lease){0};
-    bool fine = true;
-    /* What is no number at all needs no model to be refused. */
-    if (!api_number(http_capture(request, 1), &number)) fine = problem_set(&problem, 404, "a layer is a number from 0");
-    if (fine && head && !api_number(http_capture(request, 2), &number)) fine = problem_set(&problem, 404, "a head is a number from 0");
-    fine = fine && analyses_activations(app->analyses, id, http_client(request), &patience, lease, &problem);
-    if (fine) {
-        const struct model_info *info = model_describe(activations_model(lease->activations));
-        fine = api_index(http_capture(request, 1), (size_t)info->layers, "layer", layer, &problem) &&
-               (!head || api_index(http_capture(request, 2), (size_t)info->heads, "head", head, &problem));
-        if (!fine) analyses_release_activations(app->analyses, lease);
-    }
+    bool fine = api_index(http_capture(request, 1), "layer", layer, &problem) &&
+                (!head || api_index(http_capture(request, 2), "head", head, &problem)) &&
+                analyses_activations(app->analyses, http_capture(request, 0), *layer, head ? *head : 0, http_client(request),
+                                     &patience, lease, &problem);
     if (!fine) problem_reply(request, &problem);
     return fine;
 }

@@ -29,8 +29,8 @@ bool api_query_known(const struct http_request *request, const char *const *allo
 
 /* A decimal number without sign, blanks or anything behind it; false also beyond SIZE_MAX. */
 bool api_number(const char *text, size_t *number);
-/* Index below `end` in the address, else 404: "layer 30 is not there; ...". */
-bool api_index(const char *text, size_t end, const char *what, size_t *index, struct problem *problem);
+/* A layer or head in the address, as a number; else 404. */
+bool api_index(const char *text, const char *what, size_t *index, struct problem *problem);
 
 /* A half-open cut of [0, n) as Python means it: "a:b", "a:", ":b", ":"; NULL is all. Clipped to n; negative or malformed is
  * 400, an empty cut 422. */
