@@ -1,7 +1,10 @@
 // Tests of the page's pure modules, evaluated in the page by test_page.py. The result is a list of what failed.
 (async () => {
-  const [layout, map, colour, tokens, lines, statistics, address, reading] = await Promise.all(
-    ['layout', 'map_layout', 'colour', 'tokens', 'lines', 'statistics', 'url_state', 'reading'].map((name) => import(`/static/${name}.js`)));
+  const [layout, map, colour, tokens, lines, statistics, format, address, reading] = await Promise.all(
+    ['layout', 'map_layout', 'colour', 'tokens', 'lines', 'statistics', 'format', 'url_state', 'reading'].map(
+      (name) => import(`/static/${name}.js`),
+    ),
+  );
   const failures = [];
   let checks = 0;
   const equal = (what, got, want) => {
@@ -22,17 +25,35 @@
   const small = { layers: 30, heads: 9, tokens: 200, width: 1080, height: 900 };
   const g = layout.gridLayout(small);
   holds('the grid fits its width', g.width <= small.width && !g.scrolls && !g.side);
-  for (const shape of [[6, 12], [30, 9], [32, 32], [48, 64], [1, 1], [18, 4]]) {
+  for (const shape of [
+    [6, 12],
+    [30, 9],
+    [32, 32],
+    [48, 64],
+    [1, 1],
+    [18, 4],
+  ]) {
     for (const width of [320, 390, 760, 1080, 1400, 2200]) {
       for (const n of [1, 7, 30, 48, 4000]) {
         const l = layout.gridLayout({ layers: shape[0], heads: shape[1], tokens: n, width, height: 900 });
         holds(`cells of ${shape} at ${width} are never under 24`, l.cell >= 24 && l.cell <= 44 + 8);
-        holds(`${shape} at ${width} is the same twice`, JSON.stringify(l) === JSON.stringify(layout.gridLayout({ layers: shape[0], heads: shape[1], tokens: n, width, height: 900 })));
+        holds(
+          `${shape} at ${width} is the same twice`,
+          JSON.stringify(l) ===
+            JSON.stringify(layout.gridLayout({ layers: shape[0], heads: shape[1], tokens: n, width, height: 900 })),
+        );
       }
     }
   }
-  holds('many heads stand in the left half', layout.gridLayout({ layers: 32, heads: 32, tokens: 100, width: 1400, height: 900 }).side);
-  for (const [layer, head] of [[0, 0], [29, 8], [13, 4]]) {
+  holds(
+    'many heads stand in the left half',
+    layout.gridLayout({ layers: 32, heads: 32, tokens: 100, width: 1400, height: 900 }).side,
+  );
+  for (const [layer, head] of [
+    [0, 0],
+    [29, 8],
+    [13, 4],
+  ]) {
     const { x, y, size } = layout.cellRect(g, layer, head);
     equal('the head under its own cell', layout.cellAt(g, x + size / 2, y + size / 2), { layer, head });
     equal('the head at its corner', layout.cellAt(g, x, y), { layer, head });
@@ -48,7 +69,10 @@
     const bins = Math.min(48, n);
     for (let i = 0; i < n; i += Math.max(1, n >> 7)) {
       const b = layout.binOf(i, n, bins);
-      holds(`token ${i} of ${n} lies in its bin`, layout.binStart(b, n, bins) <= i && (b + 1 === bins || i < layout.binStart(b + 1, n, bins)));
+      holds(
+        `token ${i} of ${n} lies in its bin`,
+        layout.binStart(b, n, bins) <= i && (b + 1 === bins || i < layout.binStart(b + 1, n, bins)),
+      );
     }
   }
   const thumb = new Uint8Array(48 * 48);
@@ -57,21 +81,44 @@
     const out = new Uint8Array(size * size);
     layout.resample(thumb, 0, 48, 48, size, out);
     for (let i = 0; i < size; i++) holds(`a diagonal stays whole at ${size}`, out[i * size + i] === 200);
-    equal('nothing is made up', [...new Set(out)].sort((a, b) => a - b), [0, 200]);
+    equal(
+      'nothing is made up',
+      [...new Set(out)].sort((a, b) => a - b),
+      [0, 200],
+    );
   }
 
   // map_layout.js
   const n = 1000;
   equal('the whole map', map.clampView(map.fitView(n), n), { span: n, key: 0, query: 0 });
   const closer = map.zoomView(map.fitView(n), 2, 0.25, 0.75, n);
-  equal('zoom keeps the point under the pointer', [closer.key + 0.25 * closer.span, closer.query + 0.75 * closer.span], [250, 750]);
+  equal(
+    'zoom keeps the point under the pointer',
+    [closer.key + 0.25 * closer.span, closer.query + 0.75 * closer.span],
+    [250, 750],
+  );
   equal('back out is the whole map', map.zoomView(closer, 1e9 / 1e12, 0.5, 0.5, n), { span: n, key: 0, query: 0 });
   equal('a view stays inside', map.clampView({ key: -5, query: 990, span: 100 }, n), { span: 100, key: 0, query: 900 });
   equal('level of a fitted short text', map.levelFor(50, 400, 50), 0);
   equal('level of a fitted long text', map.levelFor(8192, 512, 8192), 4);
-  equal('sizes halve upwards', [0, 1, 2, 3].map((z) => map.levelSize(661, z)), [661, 331, 166, 83]);
+  equal(
+    'sizes halve upwards',
+    [0, 1, 2, 3].map((z) => map.levelSize(661, z)),
+    [661, 331, 166, 83],
+  );
   const tiles = map.tilesFor(map.fitView(661), 0, 661, true);
-  equal('no tile above the diagonal', tiles.map((t) => [t.x, t.y]), [[0, 0], [0, 1], [1, 1], [0, 2], [1, 2], [2, 2]]);
+  equal(
+    'no tile above the diagonal',
+    tiles.map((t) => [t.x, t.y]),
+    [
+      [0, 0],
+      [0, 1],
+      [1, 1],
+      [0, 2],
+      [1, 2],
+      [2, 2],
+    ],
+  );
   equal('edge tiles are smaller', [tiles.at(-1).w, tiles.at(-1).h], [149, 149]);
   equal('an encoder wants them all', map.tilesFor(map.fitView(661), 0, 661, false).length, 9);
   equal('round ticks', [map.tickStep(600, 400, 40), map.tickStep(50, 400, 40), map.tickStep(8192, 400, 40)], [100, 5, 1000]);
@@ -81,7 +128,14 @@
   const bright = new Uint8Array(48 * 48);
   bright[30 * 48 + 12] = 255;
   const content = map.contentView(bright, 0, 48, 48, 480);
-  holds('content is in its view', content.key <= 120 && content.key + content.span >= 130 && content.query <= 300 && content.query + content.span >= 310 && content.span < 120);
+  holds(
+    'content is in its view',
+    content.key <= 120 &&
+      content.key + content.span >= 130 &&
+      content.query <= 300 &&
+      content.query + content.span >= 310 &&
+      content.span < 120,
+  );
   equal('an empty map has no content', map.contentView(new Uint8Array(4), 0, 2, 2, 2), null);
 
   // colour.js
@@ -113,12 +167,28 @@
   // tokens.js: a rocket takes four bytes, here two tokens
   const text = 'a \u017c\u{1f680}\n';
   const made = tokens.pieces(text, [
-    { start: 0, end: 0, text: '<s>', special: true }, { start: 0, end: 1, text: 'a' }, { start: 1, end: 4, text: ' \u017c' },
-    { start: 4, end: 6, text: '\ufffd' }, { start: 6, end: 8, text: '\ufffd' }, { start: 8, end: 9, text: '\n' },
+    { start: 0, end: 0, text: '<s>', special: true },
+    { start: 0, end: 1, text: 'a' },
+    { start: 1, end: 4, text: ' \u017c' },
+    { start: 4, end: 6, text: '\ufffd' },
+    { start: 6, end: 8, text: '\ufffd' },
+    { start: 8, end: 9, text: '\n' },
   ]);
-  equal('pieces', made.map((p) => p.text), ['<s>', 'a', ' \u017c', '\u{1f680}', '\u00b7', '\n']);
-  equal('parts', made.map((p) => p.part), [null, null, null, [1, 2], [2, 2], null]);
-  equal('labels', made.map((p) => tokens.label(p)), ['<s>', 'a', '\u017c', '\u{1f680}', '\u{1f680}', '\u21b5']);
+  equal(
+    'pieces',
+    made.map((p) => p.text),
+    ['<s>', 'a', ' \u017c', '\u{1f680}', '\u00b7', '\n'],
+  );
+  equal(
+    'parts',
+    made.map((p) => p.part),
+    [null, null, null, [1, 2], [2, 2], null],
+  );
+  equal(
+    'labels',
+    made.map((p) => tokens.label(p)),
+    ['<s>', 'a', '\u017c', '\u{1f680}', '\u{1f680}', '\u21b5'],
+  );
   equal('a long label is cut', tokens.label({ text: 'abcdefghij' }, 5), 'abcd\u2026');
   equal('token ids alone', tokens.pieces(null, [{ id: 7, text: null, start: 0, end: 0 }])[0].text, '#7');
 
@@ -126,19 +196,47 @@
   const bytes = new TextEncoder().encode('{"a":"\u017c"}\n\n{"b":2}\n{"c":3}');
   for (let cut = 1; cut < bytes.length; cut++) {
     const reader = new lines.LineReader();
-    equal(`cut at ${cut}`, [...reader.push(bytes.subarray(0, cut)), ...reader.push(bytes.subarray(cut)), ...reader.end()], [{ a: '\u017c' }, { b: 2 }, { c: 3 }]);
+    equal(
+      `cut at ${cut}`,
+      [...reader.push(bytes.subarray(0, cut)), ...reader.push(bytes.subarray(cut)), ...reader.end()],
+      [{ a: '\u017c' }, { b: 2 }, { c: 3 }],
+    );
   }
 
   // statistics.js, url_state.js, reading.js
-  equal('dash for what does not apply', statistics.format('induction_mass', null), '\u2013');
-  equal('shares', [statistics.format('sink_mass', 0.954), statistics.percent(0.954), statistics.weight(0), statistics.weight(0.37204)], ['0.95', '95\u202f%', '0', '0.3720']);
-  equal('thin', [statistics.isThin({ induction_rows: 8 }, 'induction_mass'), statistics.isThin({ induction_rows: 20 }, 'induction_mass')], [true, false]);
+  equal('dash for what does not apply', format.format('induction_mass', null), '\u2013');
+  equal(
+    'shares',
+    [format.format('sink_mass', 0.954), format.percent(0.954), format.weight(0), format.weight(0.37204)],
+    ['0.95', '95\u202f%', '0', '0.3720'],
+  );
+  equal(
+    'thin',
+    [statistics.isThin({ induction_rows: 8 }, 'induction_mass'), statistics.isThin({ induction_rows: 20 }, 'induction_mass')],
+    [true, false],
+  );
   const view = address.parseFragment('#layer=5&head=1&query=17&scale=log&sinks=shown&paint=entropy');
   equal('a view there and back', address.formatFragment(view), '#layer=5&head=1&query=17&scale=log&sinks=shown&paint=entropy');
-  equal('nonsense is left out', address.formatFragment(address.parseFragment('#layer=-1&head=x&scale=red&paint=<b>&query=1e9')), '');
-  equal('paths', ['/', '/a/00ff', '/s/x', '/a/'].map((p) => address.parsePath(p).page), ['write', 'analysis', 'share', 'write']);
+  equal(
+    'nonsense is left out',
+    address.formatFragment(address.parseFragment('#layer=-1&head=x&scale=red&paint=<b>&query=1e9')),
+    '',
+  );
+  equal(
+    'paths',
+    ['/', '/a/00ff', '/s/x', '/a/'].map((p) => address.parsePath(p).page),
+    ['write', 'analysis', 'share', 'write'],
+  );
   const top = reading.strongest(Float32Array.of(0.75, 0.125, 0, 0.0625, 0.03125, 0.00001), new Set([0]), 2, 0.0005);
-  equal('the strongest', top, { best: [[1, 0.125], [3, 0.0625]], shown: 0.1875, sunk: 0.75, more: 2 });
+  equal('the strongest', top, {
+    best: [
+      [1, 0.125],
+      [3, 0.0625],
+    ],
+    shown: 0.1875,
+    sunk: 0.75,
+    more: 2,
+  });
 
   return { checks, failures };
 })();

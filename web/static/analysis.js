@@ -29,16 +29,30 @@ export class Analysis {
     this.cached = false;
   }
 
-  get layers() { return this.model?.layers ?? 0; }
-  get heads() { return this.model?.heads ?? 0; }
-  get arrived() { return this.stats.length; }
-  get causal() { return this.model?.causal !== false; }
+  get layers() {
+    return this.model?.layers ?? 0;
+  }
+  get heads() {
+    return this.model?.heads ?? 0;
+  }
+  get arrived() {
+    return this.stats.length;
+  }
+  get causal() {
+    return this.model?.causal !== false;
+  }
 
   // Takes one line; returns its event.
   apply(line) {
     switch (line.event) {
       case 'start':
-        Object.assign(this, { id: line.id, model: line.model, n: line.n_tokens, estimate: line.estimate, text: line.text ?? null });
+        Object.assign(this, {
+          id: line.id,
+          model: line.model,
+          n: line.n_tokens,
+          estimate: line.estimate,
+          text: line.text ?? null,
+        });
         this.options = line.options || {};
         break;
       case 'tokens':
@@ -76,10 +90,12 @@ export class Analysis {
   // A statistic of every head that has arrived: Float64Array [layers * heads], NaN where it does not apply or is yet to come.
   values(name) {
     const out = new Float64Array(this.layers * this.heads).fill(NaN);
-    this.stats.forEach((heads, layer) => heads.forEach((stats, head) => {
-      const v = stats[name];
-      if (typeof v === 'number') out[layer * this.heads + head] = v;
-    }));
+    this.stats.forEach((heads, layer) =>
+      heads.forEach((stats, head) => {
+        const v = stats[name];
+        if (typeof v === 'number') out[layer * this.heads + head] = v;
+      }),
+    );
     return out;
   }
 

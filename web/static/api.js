@@ -106,7 +106,10 @@ async function within(time, promise) {
 }
 
 const at = (id) => `/analyses/${encodeURIComponent(id)}`;
-const range = (cut) => Object.entries(cut).map(([axis, [a, b]]) => `${axis}=${a}:${b}`).join('&');
+const range = (cut) =>
+  Object.entries(cut)
+    .map(([axis, [a, b]]) => `${axis}=${a}:${b}`)
+    .join('&');
 
 export const models = async () => (await json('/models')).items;
 export const version = () => json('/version');

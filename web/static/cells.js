@@ -1,8 +1,9 @@
 // One cell of the grid, painted in device pixels: a map, a number, or the frame that waits for its layer.
 
 import { colourAt, css, inkOn } from './colour.js';
+import { format } from './format.js';
 import { resample } from './layout.js';
-import { format, isThin } from './statistics.js';
+import { isThin } from './statistics.js';
 
 let scratch = { size: 0, image: null, pixels: null, bytes: null };
 
@@ -31,12 +32,13 @@ export function paintWaitingCell(context, box, colours) {
 // paint: { context, palette, colours, state, ratio, font, range }
 export function paintMapCell(paint, analysis, layer, head, box) {
   const { context, colours, state, ratio } = paint;
-  const strip = state.sinks === 'shown' ? Math.max(2, Math.round((box.size / 10))) : 0;
+  const strip = state.sinks === 'shown' ? Math.max(2, Math.round(box.size / 10)) : 0;
   context.fillStyle = colours.zero;
   context.fillRect(box.x, box.y, box.size, box.size);
   const inner = box.size - 2;
   paintThumb(context, paint.palette, analysis, layer, head, state.pool, { x: box.x + 1, y: box.y + 1, size: inner });
-  if (strip) paintStrip(context, paint.palette, analysis, layer, head, { x: box.x + 1, y: box.y + 1, width: strip, height: inner });
+  if (strip)
+    paintStrip(context, paint.palette, analysis, layer, head, { x: box.x + 1, y: box.y + 1, width: strip, height: inner });
   if (strip) {
     context.fillStyle = colours.line;
     context.fillRect(box.x + 1 + strip, box.y, Math.max(1, Math.round(ratio / 2)), box.size);

@@ -24,7 +24,9 @@ export class Composer {
     this.store = store;
     this.actions = actions;
     this.#field.addEventListener('input', () => this.#typed());
-    this.#field.addEventListener('scroll', () => { this.#marks.scrollTop = this.#field.scrollTop; });
+    this.#field.addEventListener('scroll', () => {
+      this.#marks.scrollTop = this.#field.scrollTop;
+    });
     this.#field.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
@@ -40,7 +42,9 @@ export class Composer {
     store.listen((state, changed) => this.#render(state, changed));
   }
 
-  get text() { return this.#field.value; }
+  get text() {
+    return this.#field.value;
+  }
 
   setText(text) {
     if (text === this.#field.value) return;
@@ -49,7 +53,9 @@ export class Composer {
     this.#typed(0);
   }
 
-  focus() { this.#field.focus(); }
+  focus() {
+    this.#field.focus();
+  }
 
   #submit() {
     if (this.#button.disabled || !this.text) return this.focus();
@@ -107,7 +113,8 @@ export class Composer {
     this.#count.classList.toggle('over', over);
     if (!text) this.#count.textContent = '';
     else if (current && counted.failed) this.#count.textContent = counted.failed;
-    else if (over) this.#count.textContent = `${n.toLocaleString('en-GB')} tokens; this model reads ${this.#limit().toLocaleString('en-GB')} at most`;
+    else if (over)
+      this.#count.textContent = `${n.toLocaleString('en-GB')} tokens; this model reads ${this.#limit().toLocaleString('en-GB')} at most`;
     else if (current || n) this.#count.textContent = `${n.toLocaleString('en-GB')} token${n === 1 ? '' : 's'}`;
     this.#button.disabled = !this.#running && (!text || over || !this.store.state.model);
     this.#drawMarks(text, counted);
@@ -153,7 +160,7 @@ export class Composer {
     const share = state.phase === 'running' && a?.layers ? a.arrived / a.layers : 0;
     this.#progress.hidden = !this.#running;
     this.#progress.firstChild.style.transform = `scaleX(${share})`;
-    this.#progress.setAttribute('aria-valuenow', state.phase === 'running' ? a?.arrived ?? 0 : 0);
+    this.#progress.setAttribute('aria-valuenow', state.phase === 'running' ? (a?.arrived ?? 0) : 0);
     this.#progress.setAttribute('aria-valuemax', a?.layers ?? 0);
     this.#timing.textContent = timing(state);
   }

@@ -18,9 +18,20 @@ export const byId = (id) => document.getElementById(id);
 // A row of choices of which one holds: a radio group that looks like one control. Arrows move, as in any radio group.
 // options: [[value, words, title?], ...]
 export function segments(name, options, onChoose) {
-  const buttons = options.map(([value, words, title]) => h('button', {
-    type: 'button', role: 'radio', 'data-value': value, 'data-text': words, title, onclick: () => onChoose(value),
-  }, words));
+  const buttons = options.map(([value, words, title]) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        role: 'radio',
+        'data-value': value,
+        'data-text': words,
+        title,
+        onclick: () => onChoose(value),
+      },
+      words,
+    ),
+  );
   const group = h('div', { class: 'segments', role: 'radiogroup', 'aria-label': name }, buttons);
   group.addEventListener('keydown', (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];

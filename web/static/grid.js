@@ -12,7 +12,11 @@ export class Grid {
   #cell = h('span', { role: 'gridcell', id: 'grid-cell', 'aria-selected': 'true' });
   #labels = h('div', { class: 'grid-rows', 'aria-hidden': 'true' });
   #scroller = h('div', {
-    class: 'grid-scroll', role: 'grid', tabindex: 0, 'aria-label': 'All heads: layers from left to right, heads downwards', 'aria-activedescendant': 'grid-cell',
+    class: 'grid-scroll',
+    role: 'grid',
+    tabindex: 0,
+    'aria-label': 'All heads: layers from left to right, heads downwards',
+    'aria-activedescendant': 'grid-cell',
   });
   #hint = h('p', { class: 'grid-hint', 'aria-hidden': 'true' });
   #layout = null;
@@ -24,15 +28,18 @@ export class Grid {
     this.panel = panel;
     this.choose = choose;
     this.preview = new Preview(store);
-    this.#scroller.append(this.#labels, this.#canvas,
-      h('span', { role: 'row', class: 'visually-hidden' }, this.#cell));
+    this.#scroller.append(this.#labels, this.#canvas, h('span', { role: 'row', class: 'visually-hidden' }, this.#cell));
     panel.append(this.#scroller, this.#hint);
     this.#listen();
     store.listen((state, changed) => this.#changed(state, changed));
   }
 
-  get layout() { return this.#layout; }
-  focus() { this.#scroller.focus({ preventScroll: true }); }
+  get layout() {
+    return this.#layout;
+  }
+  focus() {
+    this.#scroller.focus({ preventScroll: true });
+  }
 
   #listen() {
     const canvas = this.#canvas;
@@ -107,7 +114,9 @@ export class Grid {
     const inner = this.panel.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
     const shape = { layers: a.layers, heads: a.heads, tokens: a.n, height: window.innerHeight };
     const side = gridLayout({ ...shape, width: around }).side;
-    const layout = side ? { ...gridLayout({ ...shape, width: around }), scrolls: true } : gridLayout({ ...shape, width: inner });
+    const layout = side
+      ? { ...gridLayout({ ...shape, width: around }), scrolls: true }
+      : gridLayout({ ...shape, width: inner });
     document.getElementById('work').classList.toggle('beside', side);
     const same = this.#layout && ['cell', 'width', 'height', 'side'].every((k) => this.#layout[k] === layout[k]);
     this.#layout = layout;
@@ -121,13 +130,15 @@ export class Grid {
   // The heads' numbers stay in place while the layers scroll.
   #rows() {
     const { top, pitch, cell, heads } = this.#layout;
-    this.#labels.replaceChildren(...Array.from({ length: heads }, (_, head) => {
-      const label = h('span', {}, String(head));
-      label.style.top = `${top + head * pitch}px`;
-      label.style.height = `${cell}px`;
-      label.style.lineHeight = `${cell}px`;
-      return label;
-    }));
+    this.#labels.replaceChildren(
+      ...Array.from({ length: heads }, (_, head) => {
+        const label = h('span', {}, String(head));
+        label.style.top = `${top + head * pitch}px`;
+        label.style.height = `${cell}px`;
+        label.style.lineHeight = `${cell}px`;
+        return label;
+      }),
+    );
   }
 
   #hinting() {

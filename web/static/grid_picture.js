@@ -50,7 +50,18 @@ export class GridPicture {
     const canvas = this.#kept;
     const numbers = state.paint !== 'maps';
     // The colours of numbers depend on their range, which every layer may widen.
-    const look = [state.theme, state.scale, state.paint, state.sinks, state.pool, l.cell, l.gap, l.width, ratio, numbers && a.arrived].join();
+    const look = [
+      state.theme,
+      state.scale,
+      state.paint,
+      state.sinks,
+      state.pool,
+      l.cell,
+      l.gap,
+      l.width,
+      ratio,
+      numbers && a.arrived,
+    ].join();
     const size = { width: Math.round(l.width * ratio), height: Math.round(l.height * ratio) };
     if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
     const context = canvas.getContext('2d');
@@ -62,7 +73,11 @@ export class GridPicture {
     }
     if (this.#painted.layers >= a.arrived) return;
     const paint = {
-      context, palette: palette(state), colours: c, state, ratio,
+      context,
+      palette: palette(state),
+      colours: c,
+      state,
+      ratio,
       font: font(Math.max(9, Math.min(11, Math.floor(l.cell / 2.9))) * ratio),
       range: numbers ? rangeOf(a.values(state.paint)) : null,
     };

@@ -16,29 +16,76 @@ const KEYS = [
 export function setUpGuide() {
   const dialog = byId('guide');
   const entries = new Map();
-  const terms = h('dl', { class: 'terms' }, STATISTICS.map((s) => {
-    const term = h('dt', {}, s.label, h('small', {}, s.name));
-    const meaning = h('dd', {}, s.means + (s.absent ? ` No value where ${s.absent}.` : ''));
-    entries.set(s.name, [term, meaning]);
-    return [term, meaning];
-  }));
+  const terms = h(
+    'dl',
+    { class: 'terms' },
+    STATISTICS.map((s) => {
+      const term = h('dt', {}, s.label, h('small', {}, s.name));
+      const meaning = h('dd', {}, s.means + (s.absent ? ` No value where ${s.absent}.` : ''));
+      entries.set(s.name, [term, meaning]);
+      return [term, meaning];
+    }),
+  );
   dialog.append(
-    h('header', {}, h('h2', { id: 'guide-title' }, 'Guide'), h('button', { type: 'button', class: 'plain', onclick: () => dialog.close() }, 'Close')),
-    h('div', { tabindex: 0 },
+    h(
+      'header',
+      {},
+      h('h2', { id: 'guide-title' }, 'Guide'),
+      h('button', { type: 'button', class: 'plain', onclick: () => dialog.close() }, 'Close'),
+    ),
+    h(
+      'div',
+      { tabindex: 0 },
       h('h3', {}, 'What you see'),
-      h('p', {}, 'A model reads a text in layers. In each layer every head lets each token look at the tokens it may see, and spreads a weight of 1 over them. '
-        + 'The grid shows all heads: one column a layer, one row a head. A head is written layer.head, counted from 0.'),
-      h('p', {}, 'A map has one row for each token that looks, the ', h('span', { class: 'swatch-query' }, 'query'), ', and one column for each token looked at, the ',
-        h('span', { class: 'swatch-key' }, 'key'), '. The darker a cell (in the dark: the brighter), the more weight.'),
-      h('p', {}, 'Many heads park most of their weight on the first token or on special ones when they have nothing to do: these are sinks. They are left out of the picture until you choose '
-        + '\u201cWith sinks\u201d; no weight is changed by it, and what is hidden is said as a number.'),
-      h('p', {}, 'Attention shows where a head reads, not why, and not what it does with it. A regular map is a reason to look closer, not an explanation.'),
+      h(
+        'p',
+        {},
+        'A model reads a text in layers. In each layer every head lets each token look at the tokens it may see, and spreads a weight of 1 over them. ' +
+          'The grid shows all heads: one column a layer, one row a head. A head is written layer.head, counted from 0.',
+      ),
+      h(
+        'p',
+        {},
+        'A map has one row for each token that looks, the ',
+        h('span', { class: 'swatch-query' }, 'query'),
+        ', and one column for each token looked at, the ',
+        h('span', { class: 'swatch-key' }, 'key'),
+        '. The darker a cell (in the dark: the brighter), the more weight.',
+      ),
+      h(
+        'p',
+        {},
+        'Many heads park most of their weight on the first token or on special ones when they have nothing to do: these are sinks. They are left out of the picture until you choose ' +
+          '\u201cWith sinks\u201d; no weight is changed by it, and what is hidden is said as a number.',
+      ),
+      h(
+        'p',
+        {},
+        'Attention shows where a head reads, not why, and not what it does with it. A regular map is a reason to look closer, not an explanation.',
+      ),
       h('h3', {}, 'Keys'),
-      h('dl', { class: 'keys' }, KEYS.map(([keys, what]) => [h('dt', {}, keys.map((k) => [h('kbd', {}, k), ' '])), h('dd', {}, what)])),
+      h(
+        'dl',
+        { class: 'keys' },
+        KEYS.map(([keys, what]) => [
+          h(
+            'dt',
+            {},
+            keys.map((k) => [h('kbd', {}, k), ' ']),
+          ),
+          h('dd', {}, what),
+        ]),
+      ),
       h('h3', { id: 'numbers-of-a-head' }, 'Numbers of a head'),
-      h('p', { class: 'soft' }, `\u201cMean\u201d is over the rows of the text, the first one left out. A number that stands on fewer than ${ROWS_MIN} rows is drawn pale. `
-        + 'A number that does not apply is a dash, never a zero.'),
-      terms));
+      h(
+        'p',
+        { class: 'soft' },
+        `\u201cMean\u201d is over the rows of the text, the first one left out. A number that stands on fewer than ${ROWS_MIN} rows is drawn pale. ` +
+          'A number that does not apply is a dash, never a zero.',
+      ),
+      terms,
+    ),
+  );
   closeOnBackdrop(dialog);
 
   byId('open-help').addEventListener('click', () => show());

@@ -9,7 +9,11 @@ const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 function when(created) {
   const time = typeof created === 'number' ? created * (created > 1e11 ? 1 : 1000) : Date.parse(created);
   const seconds = (time - Date.now()) / 1000;
-  for (const [unit, size] of [['day', 86400], ['hour', 3600], ['minute', 60]]) {
+  for (const [unit, size] of [
+    ['day', 86400],
+    ['hour', 3600],
+    ['minute', 60],
+  ]) {
     if (Math.abs(seconds) >= size) return RELATIVE.format(Math.trunc(seconds / size), unit);
   }
   return 'just now';
@@ -17,23 +21,39 @@ function when(created) {
 
 export function pastItem(item, { visit }, forget) {
   const excerpt = (item.excerpt ?? '').replace(/\s+/g, ' ').trim() || 'token ids, without a text';
-  const row = h('li', {},
-    h('a', {
-      href: `/a/${item.id}`,
-      onclick: (event) => {
-        if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
-        event.preventDefault();
-        visit(item.id);
+  const row = h(
+    'li',
+    {},
+    h(
+      'a',
+      {
+        href: `/a/${item.id}`,
+        onclick: (event) => {
+          if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+          event.preventDefault();
+          visit(item.id);
+        },
       },
-    },
-    h('span', { class: 'excerpt', dir: 'auto' }, excerpt),
-    h('span', { class: 'fact' }, `${item.n_tokens.toLocaleString('en-GB')} tokens`),
-    h('span', { class: 'fact when' }, when(item.created))),
-    forget && h('button', { type: 'button', class: 'plain', 'aria-label': `Forget: ${excerpt.slice(0, 60)}`, onclick: () => forget(item, row) }, 'Forget'));
+      h('span', { class: 'excerpt', dir: 'auto' }, excerpt),
+      h('span', { class: 'fact' }, `${item.n_tokens.toLocaleString('en-GB')} tokens`),
+      h('span', { class: 'fact when' }, when(item.created)),
+    ),
+    forget &&
+      h(
+        'button',
+        { type: 'button', class: 'plain', 'aria-label': `Forget: ${excerpt.slice(0, 60)}`, onclick: () => forget(item, row) },
+        'Forget',
+      ),
+  );
   return row;
 }
 
-export const pastList = (items, actions) => h('ul', { class: 'past' }, items.map((item) => pastItem(item, actions)));
+export const pastList = (items, actions) =>
+  h(
+    'ul',
+    { class: 'past' },
+    items.map((item) => pastItem(item, actions)),
+  );
 
 // actions: { visit(id), forgotten(id) }
 export function setUpHistory(actions) {
@@ -43,8 +63,14 @@ export function setUpHistory(actions) {
   const more = h('button', { type: 'button', class: 'quiet more', onclick: () => load() }, 'Show more');
   const body = h('div', { tabindex: -1 }, words, list, more);
   dialog.append(
-    h('header', {}, h('h2', { id: 'history-title' }, 'History'), h('button', { type: 'button', class: 'plain', onclick: () => dialog.close() }, 'Close')),
-    body);
+    h(
+      'header',
+      {},
+      h('h2', { id: 'history-title' }, 'History'),
+      h('button', { type: 'button', class: 'plain', onclick: () => dialog.close() }, 'Close'),
+    ),
+    body,
+  );
   closeOnBackdrop(dialog);
   let cursor = null;
 

@@ -34,8 +34,14 @@ export function gridLayout({ layers, heads, tokens, width, height }) {
   }
   const pitch = cell + gap;
   return {
-    layers, heads, cell, gap, pitch, side,
-    left: LABELS_LEFT, top: LABELS_TOP,
+    layers,
+    heads,
+    cell,
+    gap,
+    pitch,
+    side,
+    left: LABELS_LEFT,
+    top: LABELS_TOP,
     width: LABELS_LEFT + layers * pitch,
     height: LABELS_TOP + heads * pitch,
     scrolls: LABELS_LEFT + layers * pitch > (side ? Math.floor(width / 2) : width) + gap,
@@ -57,10 +63,14 @@ export function cellAt(layout, x, y) {
 // Where an arrow leads from a head. Edges stop; Home and End run along the layers, PageUp and PageDown along the heads.
 export function moveHead({ layer, head }, key, { layers, heads }) {
   const to = {
-    ArrowLeft: [layer - 1, head], ArrowRight: [layer + 1, head],
-    ArrowUp: [layer, head - 1], ArrowDown: [layer, head + 1],
-    Home: [0, head], End: [layers - 1, head],
-    PageUp: [layer, 0], PageDown: [layer, heads - 1],
+    ArrowLeft: [layer - 1, head],
+    ArrowRight: [layer + 1, head],
+    ArrowUp: [layer, head - 1],
+    ArrowDown: [layer, head + 1],
+    Home: [0, head],
+    End: [layers - 1, head],
+    PageUp: [layer, 0],
+    PageDown: [layer, heads - 1],
   }[key];
   if (!to) return null;
   return { layer: clamp(to[0], 0, layers - 1), head: clamp(to[1], 0, heads - 1) };

@@ -2,7 +2,8 @@
 
 import { colourAt, css, weightAt } from './colour.js';
 import { h } from './dom.js';
-import { format, rangeOf, statistic } from './statistics.js';
+import { format } from './format.js';
+import { rangeOf, statistic } from './statistics.js';
 import { palette } from './theme.js';
 
 const WIDTH = 120;
@@ -19,14 +20,24 @@ function ramp(stops, from) {
 
 export function drawWeightLegend(box, state) {
   box.title = `The middle of the ramp is a weight of ${Number(weightAt(0.5, state.scale).toPrecision(2))}`;
-  box.replaceChildren(h('span', {}, state.scale === 'log' ? '\u2264 0.0001' : '0'), ramp(palette(state).stops, 0), h('span', {}, '1'));
+  box.replaceChildren(
+    h('span', {}, state.scale === 'log' ? '\u2264 0.0001' : '0'),
+    ramp(palette(state).stops, 0),
+    h('span', {}, '1'),
+  );
 }
 
 export function drawLegend(box, state) {
   if (state.paint === 'maps') return drawWeightLegend(box, state);
   const range = rangeOf(state.analysis.values(state.paint));
   box.title = statistic(state.paint).means;
-  box.replaceChildren(...(range
-    ? [h('span', {}, format(state.paint, range.low)), ramp(palette(state).stops, 0.08), h('span', {}, format(state.paint, range.high))]
-    : [h('span', {}, 'does not apply to this text')]));
+  box.replaceChildren(
+    ...(range
+      ? [
+          h('span', {}, format(state.paint, range.low)),
+          ramp(palette(state).stops, 0.08),
+          h('span', {}, format(state.paint, range.high)),
+        ]
+      : [h('span', {}, 'does not apply to this text')]),
+  );
 }

@@ -22,7 +22,9 @@ import * as url from './url_state.js';
 
 const store = new Store({ ...initialState(), page: null });
 const live = byId('live');
-const announce = (words) => { live.textContent = words; };
+const announce = (words) => {
+  live.textContent = words;
+};
 
 const runner = new Runner(store, {
   announce,
@@ -45,6 +47,11 @@ function openBest() {
   const a = store.state.analysis;
   const best = a.ranked(fittingStatistic(a)).items[0] ?? a.ranked('max_weight').items[0];
   if (best) choose(best.layer, best.head);
+}
+
+function titleOf(analysis) {
+  const words = (analysis?.text ?? '').replace(/\s+/g, ' ').trim();
+  return words ? `${words.length > 40 ? `${words.slice(0, 40)}\u2026` : words} \u00b7 headscope` : 'headscope';
 }
 
 const choose = (layer, head) => store.set({ layer, head, hoverQuery: null, hoverKey: null });
@@ -114,6 +121,7 @@ store.listen((state, changed) => {
   if (changed.has('layer', 'analysis')) byId('head').classList.toggle('empty', state.layer === null);
   if (changed.has('phase', 'analysis')) byId('copy-link').hidden = !(state.phase === 'done' && state.analysis);
   if (changed.has(...url.VIEW_KEYS) && state.phase === 'done') url.keep(state);
+  if (changed.has('analysis')) document.title = titleOf(state.analysis);
   if (changed.has('phase') && state.phase === 'starting') announce('Asking the server');
   if (changed.has('phase') && state.phase === 'queued') announce('Waiting in the queue');
 });
@@ -135,7 +143,9 @@ byId('copy-link').addEventListener('click', async () => {
     button.textContent = 'In the address bar'; // the clipboard may be forbidden; the address is the link
   }
   announce(button.textContent);
-  setTimeout(() => { button.textContent = 'Copy link'; }, 1600);
+  setTimeout(() => {
+    button.textContent = 'Copy link';
+  }, 1600);
 });
 
 url.onMove(arrive);

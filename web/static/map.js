@@ -1,8 +1,9 @@
 // One head's map on one canvas: the plot, what is chosen in it, labels or ticks along the near edges, profiles along the far
 // ones. Geometry is map_layout.js, pixels are map_paint.js, hands are map_input.js.
 
-import { colours, font, h, sizeCanvas } from './dom.js';
+import { colours, h, sizeCanvas } from './dom.js';
 import { drawAxes, drawProfiles } from './map_axes.js';
+import { drawOutlines, drawUnseen } from './map_marks.js';
 import { clampView, contentView, fitView, isFitted, mapLayout, zoomView } from './map_layout.js';
 import { listenToMap } from './map_input.js';
 import { paintWindow } from './map_paint.js';
@@ -13,7 +14,10 @@ const WIDTH_MAX = 620;
 
 export class HeadMap {
   canvas = h('canvas', {
-    class: 'map-canvas', tabindex: 0, role: 'img', 'aria-label': 'Attention map: queries downwards, keys from left to right',
+    class: 'map-canvas',
+    tabindex: 0,
+    role: 'img',
+    'aria-label': 'Attention map: queries downwards, keys from left to right',
   });
   #inside = document.createElement('canvas');
   #painted = '';
@@ -53,9 +57,15 @@ export class HeadMap {
     this.draw();
   }
 
-  get fitted() { return !this.analysis || isFitted(this.view, this.analysis.n); }
-  fit() { this.setView(fitView(this.analysis.n)); }
-  zoom(factor, fx = 0.5, fy = 0.5) { this.setView(zoomView(this.view, factor, fx, fy, this.analysis.n)); }
+  get fitted() {
+    return !this.analysis || isFitted(this.view, this.analysis.n);
+  }
+  fit() {
+    this.setView(fitView(this.analysis.n));
+  }
+  zoom(factor, fx = 0.5, fy = 0.5) {
+    this.setView(zoomView(this.view, factor, fx, fy, this.analysis.n));
+  }
 
   // The view around what this head reads most, or null where that is the whole map.
   content() {
@@ -91,15 +101,14 @@ export class HeadMap {
     context.fillStyle = c.zero;
     context.fillRect(l.x, l.y, l.size, l.size);
     context.drawImage(this.#inside, l.x, l.y, l.size, l.size);
-    if (a.causal) this.#drawUnseen(context, c);
+    if (a.causal) drawUnseen(context, c, l, this.view);
     context.strokeStyle = c.line;
     context.lineWidth = 1;
     context.strokeRect(l.x - 0.5, l.y - 0.5, l.size + 1, l.size + 1);
     const focus = this.#focus(state);
-    this.#drawOutlines(context, c, focus, a);
+    drawOutlines(context, c, l, this.view, a, focus);
     drawAxes(context, c, l, this.view, a, focus);
     drawProfiles(context, c, l, this.view, a, state, focus);
-    context.font = font(12);
   }
 
   // Which row and column are outlined: what the pointer is on, else what is chosen.
@@ -109,7 +118,7 @@ export class HeadMap {
     return {
       query: state.hoverQuery ?? (reads ? token : null),
       key: state.hoverKey ?? (reads ? null : token),
-      pinned: state.query,
+      pinned: reads ? state.query : null,
     };
   }
 
@@ -117,69 +126,30 @@ export class HeadMap {
     const { table, name } = palette(state);
     const { layer, head, pool, open } = state;
     const v = this.view;
-    const key = [name, layer, head, pool, state.sinks, size, v.key, v.query, v.span, open ? open.tiles.version : -1, this.analysis.id, this.analysis.arrived > layer].join();
+    const key = [
+      name,
+      layer,
+      head,
+      pool,
+      state.sinks,
+      size,
+      v.key,
+      v.query,
+      v.span,
+      open ? open.tiles.version : -1,
+      this.analysis.id,
+      this.analysis.arrived > layer,
+    ].join();
     if (key === this.#painted) return;
     this.#painted = key;
     const mine = open && open.layer === layer && open.head === head;
     paintWindow(this.#inside, size, v, table, {
-      analysis: this.analysis, layer, head, pool, tiles: mine ? open.tiles : null, hideSinks: state.sinks === 'hidden',
+      analysis: this.analysis,
+      layer,
+      head,
+      pool,
+      tiles: mine ? open.tiles : null,
+      hideSinks: state.sinks === 'hidden',
     });
-  }
-
-  x(key) { return this.layout.x + ((key - this.view.key) / this.view.span) * this.layout.size; }
-  y(query) { return this.layout.y + ((query - this.view.query) / this.view.span) * this.layout.size; }
-
-  // What no query may see: the colour of the page, so that an empty map still has its shape.
-  #drawUnseen(context, c) {
-    const { layout: l, view: v } = this;
-    context.save();
-    context.beginPath();
-    context.rect(l.x, l.y, l.size, l.size);
-    context.clip();
-    context.fillStyle = c.unseen;
-    context.beginPath();
-    const right = l.x + l.size;
-    if (l.size / v.span >= 2) {
-      for (let q = Math.floor(v.query); q < v.query + v.span; q++) {
-        const from = Math.max(l.x, this.x(q + 1));
-        if (from < right) context.rect(from, this.y(q), right - from, l.size / v.span + 0.5);
-      }
-    } else {
-      const [a, b] = [v.query, v.query + v.span];
-      context.moveTo(this.x(a), this.y(a));
-      context.lineTo(this.x(b), this.y(b));
-      context.lineTo(Math.max(right, this.x(b)), this.y(b));
-      context.lineTo(Math.max(right, this.x(b)), this.y(a));
-    }
-    context.fill();
-    context.restore();
-  }
-
-  #drawOutlines(context, c, { query, key, pinned }, a) {
-    const { layout: l, view: v } = this;
-    context.save();
-    context.beginPath();
-    context.rect(l.x - 2, l.y - 2, l.size + 4, l.size + 4);
-    context.clip();
-    context.lineWidth = 1.5;
-    const pitch = l.size / v.span;
-    const thick = Math.max(3, pitch);
-    const row = (q, alpha) => {
-      context.globalAlpha = alpha;
-      context.strokeStyle = c.query;
-      const end = this.x(a.causal ? q + 1 : a.n);
-      const start = Math.max(l.x - 4, this.x(0));
-      if (end > l.x) context.strokeRect(start - 0.5, this.y(q) + pitch / 2 - thick / 2 - 0.5, end - start + 1, thick + 1);
-    };
-    if (pinned !== null && pinned !== query && pinned < a.n && this.store.state.side === 'reads') row(pinned, 0.45);
-    if (query !== null) row(query, 1);
-    if (key !== null) {
-      context.globalAlpha = 1;
-      context.strokeStyle = c.key;
-      const start = Math.max(l.y - 4, this.y(a.causal ? key : 0));
-      const end = this.y(a.n);
-      if (end > l.y) context.strokeRect(this.x(key) + pitch / 2 - thick / 2 - 0.5, start - 0.5, thick + 1, end - start + 1);
-    }
-    context.restore();
   }
 }

@@ -81,7 +81,17 @@ export function drawProfiles(context, c, l, view, a, state, focus) {
   const sunk = new Set(hide ? a.excluded : []);
   const perQuery = hide ? series.sink_mass.map((m) => (m === null ? 0 : 1 - m)) : series.max_weight;
   const perKey = series.received.map((r, i) => (r === null || sunk.has(i) || unsure(a, i) ? 0 : r));
-  bars(context, c, l, 'y', perQuery.map((v, i) => (i === 0 && a.causal ? 0 : v)), view.query, view.span, c.query, focus.query);
+  bars(
+    context,
+    c,
+    l,
+    'y',
+    perQuery.map((v, i) => (i === 0 && a.causal ? 0 : v)),
+    view.query,
+    view.span,
+    c.query,
+    focus.query,
+  );
   bars(context, c, l, 'x', perKey, view.key, view.span, c.key, focus.key);
   context.fillStyle = c.soft;
   context.font = font(11);

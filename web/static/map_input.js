@@ -20,7 +20,10 @@ export function listenToMap(map) {
     const query = tokenAt(offsetY, l.y, l, v.query, v.span, a.n);
     return key < 0 || query < 0 || (a.causal && key > query) ? null : { key, query };
   };
-  const fraction = (x, y) => [clamp((x - map.layout.x) / map.layout.size, 0, 1), clamp((y - map.layout.y) / map.layout.size, 0, 1)];
+  const fraction = (x, y) => [
+    clamp((x - map.layout.x) / map.layout.size, 0, 1),
+    clamp((y - map.layout.y) / map.layout.size, 0, 1),
+  ];
   const hover = (found) => store.set({ hoverQuery: found?.query ?? null, hoverKey: found?.key ?? null });
   const pin = (found) => found && store.set({ query: store.state.side === 'reads' ? found.query : found.key });
 
@@ -62,7 +65,12 @@ export function listenToMap(map) {
   };
   canvas.addEventListener('pointerup', release);
   canvas.addEventListener('pointercancel', release);
-  onHover(canvas, (event) => (held.size ? null : at(event)), hover, (a, b) => a?.query === b?.query && a?.key === b?.key);
+  onHover(
+    canvas,
+    (event) => (held.size ? null : at(event)),
+    hover,
+    (a, b) => a?.query === b?.query && a?.key === b?.key,
+  );
 
   canvas.addEventListener('dblclick', (event) => {
     event.preventDefault();
@@ -70,20 +78,34 @@ export function listenToMap(map) {
   });
 
   // The wheel zooms once the map is in use (clicked, zoomed in) or with Ctrl; else the page scrolls under the pointer.
-  canvas.addEventListener('wheel', (event) => {
-    const mine = event.ctrlKey || event.metaKey || !map.fitted || document.activeElement === canvas;
-    if (!mine || !map.layout || (map.fitted && event.deltaY > 0)) return;
-    event.preventDefault();
-    map.zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), ...fraction(event.offsetX, event.offsetY));
-  }, { passive: false });
+  canvas.addEventListener(
+    'wheel',
+    (event) => {
+      const mine = event.ctrlKey || event.metaKey || !map.fitted || document.activeElement === canvas;
+      if (!mine || !map.layout || (map.fitted && event.deltaY > 0)) return;
+      event.preventDefault();
+      map.zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), ...fraction(event.offsetX, event.offsetY));
+    },
+    { passive: false },
+  );
 
   canvas.addEventListener('keydown', (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || !map.analysis) return;
     const act = {
-      '+': () => map.zoom(1.5), '=': () => map.zoom(1.5), '-': () => map.zoom(1 / 1.5), 0: () => map.fit(),
-      ArrowUp: () => step(-1, 0), ArrowDown: () => step(1, 0), ArrowLeft: () => step(0, -1), ArrowRight: () => step(0, 1),
-      Enter: () => pin({ query: store.state.hoverQuery ?? chosen(store.state), key: store.state.hoverKey ?? chosen(store.state) }),
-      Escape: () => { store.set({ query: null }); hover(null); },
+      '+': () => map.zoom(1.5),
+      '=': () => map.zoom(1.5),
+      '-': () => map.zoom(1 / 1.5),
+      0: () => map.fit(),
+      ArrowUp: () => step(-1, 0),
+      ArrowDown: () => step(1, 0),
+      ArrowLeft: () => step(0, -1),
+      ArrowRight: () => step(0, 1),
+      Enter: () =>
+        pin({ query: store.state.hoverQuery ?? chosen(store.state), key: store.state.hoverKey ?? chosen(store.state) }),
+      Escape: () => {
+        store.set({ query: null });
+        hover(null);
+      },
     }[event.key];
     if (!act) return;
     event.preventDefault();

@@ -17,7 +17,11 @@ export function mapLayout(width, n) {
   return {
     width,
     height: gutter + size + gap + profile,
-    x: gutter, y: gutter, size, gap, profile,
+    x: gutter,
+    y: gutter,
+    size,
+    gap,
+    profile,
     right: gutter + size + gap,
     below: gutter + size + gap,
     labelsFit: n * LABEL_PITCH <= size,
@@ -36,11 +40,14 @@ export function clampView(view, n) {
 // Zooms by `factor` (above 1: closer) about the point (fx, fy) of the plot, each 0..1.
 export function zoomView(view, factor, fx, fy, n) {
   const span = clamp(view.span / factor, Math.min(SPAN_MIN, n), n);
-  return clampView({
-    span,
-    key: view.key + (view.span - span) * fx,
-    query: view.query + (view.span - span) * fy,
-  }, n);
+  return clampView(
+    {
+      span,
+      key: view.key + (view.span - span) * fx,
+      query: view.query + (view.span - span) * fy,
+    },
+    n,
+  );
 }
 
 export function isFitted(view, n) {

@@ -28,7 +28,16 @@ export function paintWindow(canvas, size, view, table, what) {
       if (x >= 0 && x < w) for (let y = 0; y < h; y++) bytes[y * w + x] = 0;
     }
   }
-  reduce(canvas, size, bytes, w, h, axis(size, view.key / unit - c0, view.span / unit, w), axis(size, view.query / unit - r0, view.span / unit, h), table);
+  reduce(
+    canvas,
+    size,
+    bytes,
+    w,
+    h,
+    axis(size, view.key / unit - c0, view.span / unit, w),
+    axis(size, view.query / unit - r0, view.span / unit, h),
+    table,
+  );
 }
 
 function copyTile(bytes, w, h, c0, r0, tile, data) {
@@ -51,7 +60,9 @@ function fillFromThumb(bytes, w, h, c0, r0, tile, unit, { analysis, layer, head,
   const base = head * rows * cols;
   const x0 = Math.max(0, tile.x * TILE - c0);
   const x1 = Math.min(w, tile.x * TILE + tile.w - c0);
-  const bins = Int32Array.from({ length: Math.max(0, x1 - x0) }, (_, i) => binOf(Math.min(n - 1, (c0 + x0 + i) * unit), n, cols));
+  const bins = Int32Array.from({ length: Math.max(0, x1 - x0) }, (_, i) =>
+    binOf(Math.min(n - 1, (c0 + x0 + i) * unit), n, cols),
+  );
   for (let y = Math.max(0, tile.y * TILE - r0); y < Math.min(h, tile.y * TILE + tile.h - r0); y++) {
     const row = base + binOf(Math.min(n - 1, (r0 + y) * unit), n, rows) * cols;
     for (let i = 0; i < bins.length; i++) bytes[y * w + x0 + i] = thumb[pool][row + bins[i]];

@@ -2,16 +2,17 @@
 
 import * as api from './api.js';
 import { h } from './dom.js';
+import { weight } from './format.js';
 import { drawWeightLegend } from './legend.js';
 import { HeadMap } from './map.js';
-import { weight } from './statistics.js';
 import { naming } from './tokens.js';
 
 const HINT = 'Point at the map, or tap it, for a value. A click pins the token.';
 
 export function watchMapPanel(store, panel, actions) {
   const name = h('h2', { class: 'head-name' });
-  const button = (words, title, onclick) => h('button', { type: 'button', class: 'quiet small', title, 'aria-label': title, onclick }, words);
+  const button = (words, title, onclick) =>
+    h('button', { type: 'button', class: 'quiet small', title, 'aria-label': title, onclick }, words);
   const closer = button('+', 'Closer', () => map.zoom(1.6));
   const further = button('\u2212', 'Further', () => map.zoom(1 / 1.6));
   const all = button('All', 'The whole map', () => map.fit());
@@ -25,8 +26,23 @@ export function watchMapPanel(store, panel, actions) {
   const words = h('p', { class: 'soft map-words' });
   const files = h('p', { class: 'files' });
   panel.append(
-    h('div', { class: 'map-top' }, name, h('span', { class: 'soft' }, 'attention map'), legend, h('span', { class: 'spring' }), content, all, further, closer),
-    place, readout, words, files);
+    h(
+      'div',
+      { class: 'map-top' },
+      name,
+      h('span', { class: 'soft' }, 'attention map'),
+      legend,
+      h('span', { class: 'spring' }),
+      content,
+      all,
+      further,
+      closer,
+    ),
+    place,
+    readout,
+    words,
+    files,
+  );
   const map = new HeadMap(store, place, () => buttons());
 
   function buttons() {
@@ -56,8 +72,13 @@ export function watchMapPanel(store, panel, actions) {
     if (query === null || key === null || !a || !open) {
       return readout.replaceChildren(h('span', { class: 'soft' }, a && !open && state.layer !== null ? '' : HINT));
     }
-    const parts = (value) => readout.replaceChildren(
-      name2('query', a, query), ' attends to ', name2('key', a, key), h('b', { 'data-value': value ?? '' }, value === null ? '\u2026' : weight(value)));
+    const parts = (value) =>
+      readout.replaceChildren(
+        name2('query', a, query),
+        ' attends to ',
+        name2('key', a, key),
+        h('b', { 'data-value': value ?? '' }, value === null ? '\u2026' : weight(value)),
+      );
     const here = open.weights.peek('queries', query);
     parts(here ? here[key] : null);
     if (here) return;
@@ -77,9 +98,15 @@ export function watchMapPanel(store, panel, actions) {
   function explain(state) {
     const { mapError: error, open, layer, phase } = state;
     words.replaceChildren();
-    if (error) words.append(`${error.detail} What you see is the thumbnail, enlarged. `, h('button', { type: 'button', class: 'quiet small', onclick: actions.retryMap }, 'Try again'));
-    else if (layer !== null && !open && phase === 'running') words.append('The thumbnail, enlarged; the exact map follows when all layers are done.');
-    else if (layer !== null && !open && phase === 'failed') words.append('The thumbnail, enlarged; the exact map needs an analysis that has finished.');
+    if (error)
+      words.append(
+        `${error.detail} What you see is the thumbnail, enlarged. `,
+        h('button', { type: 'button', class: 'quiet small', onclick: actions.retryMap }, 'Try again'),
+      );
+    else if (layer !== null && !open && phase === 'running')
+      words.append('The thumbnail, enlarged; the exact map follows when all layers are done.');
+    else if (layer !== null && !open && phase === 'failed')
+      words.append('The thumbnail, enlarged; the exact map needs an analysis that has finished.');
     words.hidden = !words.firstChild;
   }
 
@@ -87,8 +114,14 @@ export function watchMapPanel(store, panel, actions) {
     files.hidden = !a?.done || layer === null;
     if (files.hidden) return;
     const link = (words2, href) => h('a', { href, download: true }, words2);
-    files.replaceChildren('Exact weights: ', link('map.npy', api.links.map(a.id, layer, head, 'npy')), ' ', link('map.png', api.links.map(a.id, layer, head, 'png')), ' ',
-      link('series.json', api.links.series(a.id, layer, head)));
+    files.replaceChildren(
+      'Exact weights: ',
+      link('map.npy', api.links.map(a.id, layer, head, 'npy')),
+      ' ',
+      link('map.png', api.links.map(a.id, layer, head, 'png')),
+      ' ',
+      link('series.json', api.links.series(a.id, layer, head)),
+    );
   }
   return map;
 }

@@ -6,10 +6,13 @@ import { h } from './dom.js';
 const KEY = 'headscope-model';
 
 export function setUpModels(store, place) {
-  const select = h('select', { 'aria-label': 'Model', onchange: () => {
-    remember(select.value);
-    store.set({ model: select.value });
-  } });
+  const select = h('select', {
+    'aria-label': 'Model',
+    onchange: () => {
+      remember(select.value);
+      store.set({ model: select.value });
+    },
+  });
 
   store.listen((state, changed) => {
     if (!changed.has('models', 'model', 'analysis')) return;
@@ -23,8 +26,12 @@ export function setUpModels(store, place) {
       select.value = state.model;
       place.append(select);
     }
-    if (usable.length <= 1 || shown.id !== state.model) place.append(h('strong', { title: shown.name }, shown.id ?? shown.name));
-    place.append(h('span', {}, `${shown.dtype ? `${shown.dtype} weights` : ''}`), h('span', { class: 'shape' }, `${shown.layers} layers \u00d7 ${shown.heads} heads`));
+    if (usable.length <= 1 || shown.id !== state.model)
+      place.append(h('strong', { title: shown.name }, shown.id ?? shown.name));
+    place.append(
+      h('span', {}, `${shown.dtype ? `${shown.dtype} weights` : ''}`),
+      h('span', { class: 'shape' }, `${shown.layers} layers \u00d7 ${shown.heads} heads`),
+    );
   });
 
   return {
@@ -35,7 +42,13 @@ export function setUpModels(store, place) {
         const last = recall();
         store.set({ models, model: (usable.find((m) => m.id === last) ?? usable[0])?.id ?? null, trouble: null });
       } catch (error) {
-        store.set({ trouble: { title: error.kind === 'network' ? 'The server is gone' : 'No models could be listed', detail: error.detail, again: true } });
+        store.set({
+          trouble: {
+            title: error.kind === 'network' ? 'The server is gone' : 'No models could be listed',
+            detail: error.detail,
+            again: true,
+          },
+        });
       }
     },
   };

@@ -12,8 +12,11 @@ export function watchNotices(store, retry) {
     if (!shown) return;
     box.append(h('div', {}, h('strong', {}, shown.title), h('p', {}, ...words(shown.detail))));
     if (shown.again) box.append(h('button', { type: 'button', class: 'quiet', onclick: retry }, 'Try again'));
-    box.append(state.problem || state.trouble
-      ? h('button', { type: 'button', class: 'plain', onclick: () => store.set({ problem: null, trouble: null }) }, 'Dismiss') : '');
+    box.append(
+      state.problem || state.trouble
+        ? h('button', { type: 'button', class: 'plain', onclick: () => store.set({ problem: null, trouble: null }) }, 'Dismiss')
+        : '',
+    );
   });
 }
 

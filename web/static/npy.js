@@ -9,6 +9,10 @@ export function parseNpy(buffer) {
   const length = bytes[6] === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
   const header = new TextDecoder('latin1').decode(bytes.subarray(start, start + length));
   if (!header.includes("'<f4'") || header.includes("'fortran_order': True")) throw new Error(`unexpected .npy: ${header}`);
-  const shape = /'shape':\s*\(([^)]*)\)/.exec(header)[1].split(',').filter((s) => s.trim()).map(Number);
+  const shape = /'shape':\s*\(([^)]*)\)/
+    .exec(header)[1]
+    .split(',')
+    .filter((s) => s.trim())
+    .map(Number);
   return { shape, data: new Float32Array(buffer.slice(start + length)) };
 }

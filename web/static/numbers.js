@@ -1,7 +1,8 @@
 // Every number of the open head, with what it means and where the head stands among all heads of this text.
 
 import { colours, h, sizeCanvas } from './dom.js';
-import { format, isThin, statistic, STATISTICS, whyAbsent } from './statistics.js';
+import { format } from './format.js';
+import { isThin, statistic, STATISTICS, whyAbsent } from './statistics.js';
 
 const STRIP = 12; // height of a strip
 
@@ -9,7 +10,15 @@ const STRIP = 12; // height of a strip
 export function watchNumbers(store, panel, actions) {
   const title = h('h2', {});
   const groups = h('div', { class: 'number-groups' });
-  panel.append(title, h('p', { class: 'soft' }, 'A strip is all heads on this text, from the lowest to the highest value; the tall tick is this one.'), groups);
+  panel.append(
+    title,
+    h(
+      'p',
+      { class: 'soft' },
+      'A strip is all heads on this text, from the lowest to the highest value; the tall tick is this one.',
+    ),
+    groups,
+  );
   let strips = [];
   const draw = () => strips.forEach((strip) => drawStrip(strip));
 
@@ -42,10 +51,13 @@ export function watchNumbers(store, panel, actions) {
     const known = typeof stats[s.name] === 'number';
     const rows = s.rows && known ? ` ${stats[s.rows]} rows.` : '';
     const meaning = known ? s.means + rows : `Does not apply here: ${whyAbsent(stats, s.name)}.`;
-    return h('div', { class: 'number' },
+    return h(
+      'div',
+      { class: 'number' },
       line(state, stats, s, s.label),
       twin && known && line(state, stats, twin, 'without sinks'),
-      h('p', {}, meaning));
+      h('p', {}, meaning),
+    );
   }
 
   // A name, the strip of all heads, the value; the strip is also the button that colours the grid.
@@ -57,13 +69,24 @@ export function watchNumbers(store, panel, actions) {
     strips.push({ canvas, all, value });
     const painted = state.paint === s.name;
     const words2 = absent ? `${whyAbsent(stats, s.name)}. ` : place(all, value);
-    return h('div', { class: ['number-line', (absent || isThin(stats, s.name)) && 'thin'].filter(Boolean).join(' ') },
+    return h(
+      'div',
+      { class: ['number-line', (absent || isThin(stats, s.name)) && 'thin'].filter(Boolean).join(' ') },
       h('button', { type: 'button', class: 'term', title: 'What this means', onclick: () => actions.define(s.name) }, words),
       h('b', {}, format(s.name, value, { unit: true })),
-      h('button', {
-        type: 'button', class: 'strip', 'aria-pressed': String(painted), 'aria-label': `Colour all heads by ${s.label}. ${words2}`,
-        title: `${words2}${painted ? 'Show the maps again' : 'Colour all heads by this number'}`, onclick: () => store.set({ paint: painted ? 'maps' : s.name }),
-      }, canvas));
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'strip',
+          'aria-pressed': String(painted),
+          'aria-label': `Colour all heads by ${s.label}. ${words2}`,
+          title: `${words2}${painted ? 'Show the maps again' : 'Colour all heads by this number'}`,
+          onclick: () => store.set({ paint: painted ? 'maps' : s.name }),
+        },
+        canvas,
+      ),
+    );
   }
 
   function place(all, value) {

@@ -26,7 +26,7 @@ function likely(a, series, { autoQuery, autoKey }) {
   const excluded = new Set(a.excluded);
   return {
     autoQuery: best(autoQuery, (i) => -(series.sink_mass[i] ?? 1)),
-    autoKey: best(autoKey, (i) => (excluded.has(i) ? -1 : series.received[i] ?? -1)),
+    autoKey: best(autoKey, (i) => (excluded.has(i) ? -1 : (series.received[i] ?? -1))),
   };
 }
 
@@ -54,7 +54,9 @@ export function watchOpenHead(store) {
     if (!readable) return store.set({ open: null, row: null, series: null });
     const { layer, head } = state;
     const next = {
-      analysis: a, layer, head,
+      analysis: a,
+      layer,
+      head,
       weights: new HeadWeights(a.id, layer, head, a.n),
       tiles: new Tiles(a.id, layer, head, (error) => {
         if (store.state.open !== next) return;
@@ -66,7 +68,8 @@ export function watchOpenHead(store) {
     store.set({ open: next, row: null, series: null });
     api.series(a.id, layer, head).then(
       (series) => store.state.open === next && store.set({ series, ...likely(a, series, store.state) }),
-      (error) => store.state.open === next && error.kind !== 'aborted' && store.set({ mapError: error }));
+      (error) => store.state.open === next && error.kind !== 'aborted' && store.set({ mapError: error }),
+    );
   }
 
   async function fetchLine(state) {

@@ -19,7 +19,9 @@ export class Preview {
     addEventListener('scroll', () => this.hide(), { passive: true, capture: true });
   }
 
-  hide() { this.#box.hidden = true; }
+  hide() {
+    this.#box.hidden = true;
+  }
 
   // cell: where the head's cell is in the window
   show({ layer, head }, cell) {
@@ -32,7 +34,8 @@ export class Preview {
     context.fillStyle = colours().zero;
     context.fillRect(0, 0, size, size);
     paintThumb(context, palette(state), a, layer, head, state.pool, { x: 0, y: 0, size });
-    if (state.sinks === 'shown') paintStrip(context, palette(state), a, layer, head, { x: 0, y: 0, width: Math.round(size / 14), height: size });
+    if (state.sinks === 'shown')
+      paintStrip(context, palette(state), a, layer, head, { x: 0, y: 0, width: Math.round(size / 14), height: size });
     this.#name.textContent = `${layer}.${head}`;
     this.#words.textContent = headNumber(state, layer, head);
     this.#box.hidden = false;

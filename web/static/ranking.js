@@ -2,7 +2,8 @@
 
 import { links } from './api.js';
 import { h } from './dom.js';
-import { format, isThin, ROWS_MIN, statistic, STATISTICS } from './statistics.js';
+import { format } from './format.js';
+import { isThin, ROWS_MIN, statistic, STATISTICS } from './statistics.js';
 
 const LENGTH = 8;
 
@@ -46,7 +47,12 @@ export function watchRanking(store, panel, choose) {
   const list = h('ol', {});
   const words = h('p', {});
   const table = h('a', { download: true, title: 'Every number of every head', hidden: true }, 'heads.csv');
-  panel.append(h('h2', {}, 'Heads that stand out', h('small', {}, 'on this text, by')), select, list, h('div', { class: 'ranking-foot soft' }, words, table));
+  panel.append(
+    h('h2', {}, 'Heads that stand out', h('small', {}, 'on this text, by')),
+    select,
+    list,
+    h('div', { class: 'ranking-foot soft' }, words, table),
+  );
   let filled = null;
 
   store.listen((state, changed) => {
@@ -63,13 +69,28 @@ export function watchRanking(store, panel, choose) {
     const name = rankOf(state);
     select.value = name;
     const { items, median } = a.ranked(name);
-    list.replaceChildren(...items.slice(0, LENGTH).map(({ layer, head, value }) => {
-      const open = layer === state.layer && head === state.head;
-      const thin = isThin(a.stats[layer][head], name);
-      return h('li', {}, h('button', {
-        type: 'button', 'aria-current': open ? 'true' : null, class: thin ? 'thin' : null, onclick: () => choose(layer, head),
-      }, h('b', {}, `${layer}.${head}`), bar(value, items[0].value), h('span', { class: 'value' }, format(name, value))));
-    }));
+    list.replaceChildren(
+      ...items.slice(0, LENGTH).map(({ layer, head, value }) => {
+        const open = layer === state.layer && head === state.head;
+        const thin = isThin(a.stats[layer][head], name);
+        return h(
+          'li',
+          {},
+          h(
+            'button',
+            {
+              type: 'button',
+              'aria-current': open ? 'true' : null,
+              class: thin ? 'thin' : null,
+              onclick: () => choose(layer, head),
+            },
+            h('b', {}, `${layer}.${head}`),
+            bar(value, items[0].value),
+            h('span', { class: 'value' }, format(name, value)),
+          ),
+        );
+      }),
+    );
     words.textContent = caption(a, name, items, median);
   });
 }

@@ -1,9 +1,10 @@
 // The text read by the open head, and the strongest keys of the chosen query (or queries of the chosen key) as bars.
 
 import { h, segments } from './dom.js';
+import { format, percent, weight } from './format.js';
 import { chosen } from './open_head.js';
 import { RowStrip } from './row_strip.js';
-import { format, isThin, percent, statistic, weight, whyAbsent } from './statistics.js';
+import { isThin, statistic, whyAbsent } from './statistics.js';
 import { TextView } from './text_view.js';
 import { naming } from './tokens.js';
 
@@ -11,12 +12,22 @@ const LENGTH = 10;
 const LEAST = 0.0005; // weights below are named only where there are no larger ones
 const FIGURES = ['effective_keys', 'entropy', 'mean_distance', 'sink_mass'];
 const CAPTIONS = {
-  effective_keys: 'keys read, effectively', entropy: 'entropy of a row', mean_distance: 'tokens back, on average', sink_mass: 'of its weight on sinks',
+  effective_keys: 'keys read, effectively',
+  entropy: 'entropy of a row',
+  mean_distance: 'tokens back, on average',
+  sink_mass: 'of its weight on sinks',
 };
 
 // actions: { define(name) }
 export function watchReading(store, panel, actions) {
-  const side = segments('Direction', [['reads', 'What it reads'], ['readers', 'Who reads it']], (v) => store.set({ side: v, hoverQuery: null, hoverKey: null }));
+  const side = segments(
+    'Direction',
+    [
+      ['reads', 'What it reads'],
+      ['readers', 'Who reads it'],
+    ],
+    (v) => store.set({ side: v, hoverQuery: null, hoverKey: null }),
+  );
   const title = h('p', { class: 'reading-title' });
   const release = h('button', { type: 'button', class: 'plain small', onclick: () => store.set({ query: null }) }, 'Let go');
   const place = h('div', { class: 'text-place' });
@@ -26,18 +37,46 @@ export function watchReading(store, panel, actions) {
   const figures = h('dl', { class: 'figures' });
   panel.append(
     h('div', { class: 'reading-top' }, title, release, h('span', { class: 'spring' }), side),
-    place, h('div', { class: 'weights-box' }, strip, list, rest), figures,
-    h('p', { class: 'soft honest' }, 'Attention shows where this head reads, not why. What it does with what it reads is not in these numbers.'));
+    place,
+    h('div', { class: 'weights-box' }, strip, list, rest),
+    figures,
+    h(
+      'p',
+      { class: 'soft honest' },
+      'Attention shows where this head reads, not why. What it does with what it reads is not in these numbers.',
+    ),
+  );
   new TextView(store, place);
   // Pointing at the strip points at the other end of a weight: the key of a query, the query of a key.
   const row = new RowStrip(strip, {
-    hover: (token) => store.set(store.state.side === 'reads'
-      ? { hoverKey: token, hoverQuery: token === null ? null : chosen(store.state) } : { hoverQuery: token, hoverKey: token === null ? null : chosen(store.state) }),
+    hover: (token) =>
+      store.set(
+        store.state.side === 'reads'
+          ? { hoverKey: token, hoverQuery: token === null ? null : chosen(store.state) }
+          : { hoverQuery: token, hoverKey: token === null ? null : chosen(store.state) },
+      ),
     pin: (token) => token !== null && store.set({ query: token, hoverQuery: null, hoverKey: null }),
   });
 
   store.listen((state, changed) => {
-    if (!changed.has('analysis', 'row', 'open', 'side', 'sinks', 'layer', 'head', 'query', 'autoQuery', 'hoverQuery', 'hoverKey', 'scale', 'theme')) return;
+    if (
+      !changed.has(
+        'analysis',
+        'row',
+        'open',
+        'side',
+        'sinks',
+        'layer',
+        'head',
+        'query',
+        'autoQuery',
+        'hoverQuery',
+        'hoverKey',
+        'scale',
+        'theme',
+      )
+    )
+      return;
     side.choose(state.side);
     release.hidden = state.query === null;
     drawTitle(state);
@@ -51,8 +90,11 @@ export function watchReading(store, panel, actions) {
     if (token === null || state.layer === null) return void title.append('The text');
     const { text, place: at } = naming(state.analysis.pieces[token], token);
     const reads = state.side === 'reads';
-    title.append(reads ? 'What ' : 'Who attends to ', h('span', { class: reads ? 'swatch-query' : 'swatch-key' }, h('bdi', {}, `\u201c${text}\u201d`), `\u202f${at}`),
-      reads ? ` attends to, in ${state.layer}.${state.head}` : `, in ${state.layer}.${state.head}`);
+    title.append(
+      reads ? 'What ' : 'Who attends to ',
+      h('span', { class: reads ? 'swatch-query' : 'swatch-key' }, h('bdi', {}, `\u201c${text}\u201d`), `\u202f${at}`),
+      reads ? ` attends to, in ${state.layer}.${state.head}` : `, in ${state.layer}.${state.head}`,
+    );
   }
 
   function drawList(state) {
@@ -69,7 +111,14 @@ export function watchReading(store, panel, actions) {
     list.classList.toggle('readers', !reads);
     const hidden = new Set(reads && state.sinks === 'hidden' ? a.excluded : []);
     const { best, shown, sunk, more } = strongest(found.data, hidden, LENGTH, LEAST);
-    row.show({ data: found.data, token: found.token, reads, hidden, scale: state.scale, mark: reads ? state.hoverKey : state.hoverQuery });
+    row.show({
+      data: found.data,
+      token: found.token,
+      reads,
+      hidden,
+      scale: state.scale,
+      mark: reads ? state.hoverKey : state.hoverQuery,
+    });
     list.replaceChildren(...best.map(([token, w]) => line(a, token, w, best[0][1])));
     rest.textContent = restWords(reads, { shown, sunk, more, hidden: hidden.size });
   }
@@ -78,21 +127,42 @@ export function watchReading(store, panel, actions) {
     const { text, place: at } = naming(a.pieces[token], token);
     const fill = h('i', {});
     fill.style.width = `${Math.max(0.4, (100 * w) / Math.max(most, 0.25))}%`;
-    return h('li', {}, h('button', {
-      type: 'button', title: 'Choose this token', onclick: () => store.set({ query: token, hoverQuery: null, hoverKey: null }),
-    }, h('span', { class: 'token' }, h('bdi', {}, `\u201c${text}\u201d`), h('small', {}, at)), h('span', { class: 'track' }, fill), h('span', { class: 'value' }, weight(w))));
+    return h(
+      'li',
+      {},
+      h(
+        'button',
+        {
+          type: 'button',
+          title: 'Choose this token',
+          onclick: () => store.set({ query: token, hoverQuery: null, hoverKey: null }),
+        },
+        h('span', { class: 'token' }, h('bdi', {}, `\u201c${text}\u201d`), h('small', {}, at)),
+        h('span', { class: 'track' }, fill),
+        h('span', { class: 'value' }, weight(w)),
+      ),
+    );
   }
 
   function drawFigures({ analysis: a, layer, head }) {
     const stats = layer === null ? null : a?.stats[layer]?.[head];
     figures.hidden = !stats;
     if (!stats) return;
-    figures.replaceChildren(...FIGURES.map((name) => {
-      const value = stats[name];
-      const text = value === null ? '\u2013' : name === 'sink_mass' ? percent(value) : format(name, value, { unit: true });
-      return h('div', { class: isThin(stats, name) ? 'thin' : null, title: value === null ? whyAbsent(stats, name) : statistic(name).means },
-        h('dd', {}, text), h('dt', {}, h('button', { type: 'button', class: 'term', onclick: () => actions.define(name) }, CAPTIONS[name])));
-    }));
+    figures.replaceChildren(
+      ...FIGURES.map((name) => {
+        const value = stats[name];
+        const text = value === null ? '\u2013' : name === 'sink_mass' ? percent(value) : format(name, value, { unit: true });
+        return h(
+          'div',
+          {
+            class: isThin(stats, name) ? 'thin' : null,
+            title: value === null ? whyAbsent(stats, name) : statistic(name).means,
+          },
+          h('dd', {}, text),
+          h('dt', {}, h('button', { type: 'button', class: 'term', onclick: () => actions.define(name) }, CAPTIONS[name])),
+        );
+      }),
+    );
   }
 }
 
@@ -123,7 +193,8 @@ export function strongest(data, hidden, length, least) {
 function restWords(reads, { shown, sunk, more, hidden }) {
   const words = [];
   if (reads && hidden) words.push(`The sinks hold ${percent(sunk)} of this row, hidden here.`);
-  if (reads && more > 0) words.push(`${more.toLocaleString('en-GB')} other keys share ${percent(Math.max(0, 1 - sunk - shown))}.`);
+  if (reads && more > 0)
+    words.push(`${more.toLocaleString('en-GB')} other keys share ${percent(Math.max(0, 1 - sunk - shown))}.`);
   if (!reads && more > 0) words.push(`${more.toLocaleString('en-GB')} other queries attend to it less.`);
   return words.join(' ');
 }

@@ -41,10 +41,14 @@ export class Runner {
     const begun = analysis && !analysis.done;
     this.store.set({
       phase: this.#rest(),
-      problem: begun ? {
-        kind: 'cancelled', title: 'Cancelled', again: true,
-        detail: `${analysis.arrived} of ${analysis.layers} layers were done. Nothing has been kept.`,
-      } : null,
+      problem: begun
+        ? {
+            kind: 'cancelled',
+            title: 'Cancelled',
+            again: true,
+            detail: `${analysis.arrived} of ${analysis.layers} layers were done. Nothing has been kept.`,
+          }
+        : null,
     });
     this.places.announce('Cancelled');
   }

@@ -11,87 +11,190 @@ const NO_REST = 'nearly all weight lies on the sinks; the rest proves nothing';
 const NO_REPEAT = 'no token repeats in this text';
 
 export const STATISTICS = [
-  { name: 'effective_keys', label: 'Keys read', unit: 'keys', group: 'How widely it reads',
-    means: 'How many keys a row spreads over, in effect: the mean of exp(entropy).' },
-  { name: 'entropy', label: 'Entropy', unit: 'nats', group: 'How widely it reads',
-    means: 'Mean entropy of a row. 0: all on one key.' },
-  { name: 'entropy_normalised', label: 'Entropy, 0 to 1', unit: 'share', group: 'How widely it reads',
-    means: 'Entropy over the most that a row could have: 0 one key, 1 an even spread.' },
-  { name: 'max_weight', label: 'Largest weight', unit: 'share', group: 'How widely it reads',
-    means: 'Mean of the largest weight in a row.' },
-  { name: 'sink_mass', label: 'On sinks', unit: 'share', group: 'Where it reads',
-    means: 'Mean weight on the sinks: the first token and the special ones.' },
-  { name: 'mean_distance', label: 'Distance', unit: 'tokens', group: 'How far back it reads',
-    means: 'How far back it reads, on average, sinks included.' },
-  { name: 'self_mass', label: 'Itself', unit: 'share', twin: 'self_mass_without_sinks', group: 'Where it reads',
-    means: 'Mean weight of a token on itself.' },
-  { name: 'self_mass_without_sinks', label: 'Itself, without sinks', unit: 'share', group: 'Where it reads',
-    means: 'The same, as a share of the weight that is not on sinks.', absent: NO_REST },
-  { name: 'previous_mass', label: 'Previous token', unit: 'share', twin: 'previous_mass_without_sinks', group: 'Where it reads',
-    means: 'Mean weight on the token just before.' },
-  { name: 'previous_mass_without_sinks', label: 'Previous token, without sinks', unit: 'share', group: 'Where it reads',
-    means: 'The same, as a share of the weight that is not on sinks.', absent: NO_REST },
-  { name: 'next_mass', label: 'Next token', unit: 'share', twin: 'next_mass_without_sinks', group: 'Where it reads',
-    means: 'Mean weight on the token just after (encoders only).' },
-  { name: 'next_mass_without_sinks', label: 'Next token, without sinks', unit: 'share', group: 'Where it reads',
-    means: 'The same, as a share of the weight that is not on sinks.', absent: NO_REST },
-  { name: 'local_mass', label: 'Within 16 tokens', unit: 'share', twin: 'local_mass_without_sinks', group: 'How far back it reads',
-    means: 'Mean weight on keys at most 16 tokens away.' },
-  { name: 'local_mass_without_sinks', label: 'Within 16 tokens, without sinks', unit: 'share', group: 'How far back it reads',
-    means: 'The same, as a share of the weight that is not on sinks.', absent: NO_REST },
-  { name: 'offset_mode', label: 'Usual offset', unit: 'offset', group: 'How far back it reads',
-    means: 'How far back the largest weight lies most often.' },
-  { name: 'offset_rate', label: 'How often', unit: 'share', group: 'How far back it reads',
-    means: 'The share of rows whose largest weight lies at that offset.' },
-  { name: 'offset_r2', label: 'Offset explains', unit: 'share', group: 'How far back it reads',
-    means: 'How much of the map its mean at each offset explains. Near 1: position alone decides.' },
-  { name: 'duplicate_mass', label: 'Copies', unit: 'share', twin: 'duplicate_mass_without_sinks', group: 'Whether it follows repeats', rows: 'duplicate_rows',
-    means: 'Weight on earlier copies of the same token, over the rows that have one.', absent: NO_REPEAT },
-  { name: 'duplicate_mass_without_sinks', label: 'Copies, without sinks', unit: 'share', group: 'Whether it follows repeats',
-    rows: 'duplicate_rows', means: 'The same, as a share of those rows\u2019 weight that is not on sinks.', absent: NO_REST },
-  { name: 'duplicate_rows', label: 'Rows with a copy', unit: 'rows', group: 'Whether it follows repeats',
-    means: 'How many tokens have an earlier copy: the same for every head.' },
-  { name: 'induction_mass', label: 'Induction', unit: 'share', twin: 'induction_mass_without_sinks', group: 'Whether it follows repeats', rows: 'induction_rows',
-    means: 'Weight on what followed an earlier copy of the token, over the rows that have one.', absent: NO_REPEAT },
-  { name: 'induction_mass_without_sinks', label: 'Induction, without sinks', unit: 'share', group: 'Whether it follows repeats',
-    rows: 'induction_rows', means: 'The same, as a share of those rows\u2019 weight that is not on sinks.', absent: NO_REST },
-  { name: 'induction_rows', label: 'Rows with a follower', unit: 'rows', group: 'Whether it follows repeats',
-    means: 'How many tokens have an earlier copy whose follower they can see: the same for every head.' },
+  {
+    name: 'effective_keys',
+    label: 'Keys read',
+    unit: 'keys',
+    group: 'How widely it reads',
+    means: 'How many keys a row spreads over, in effect: the mean of exp(entropy).',
+  },
+  {
+    name: 'entropy',
+    label: 'Entropy',
+    unit: 'nats',
+    group: 'How widely it reads',
+    means: 'Mean entropy of a row. 0: all on one key.',
+  },
+  {
+    name: 'entropy_normalised',
+    label: 'Entropy, 0 to 1',
+    unit: 'share',
+    group: 'How widely it reads',
+    means: 'Entropy over the most that a row could have: 0 one key, 1 an even spread.',
+  },
+  {
+    name: 'max_weight',
+    label: 'Largest weight',
+    unit: 'share',
+    group: 'How widely it reads',
+    means: 'Mean of the largest weight in a row.',
+  },
+  {
+    name: 'sink_mass',
+    label: 'On sinks',
+    unit: 'share',
+    group: 'Where it reads',
+    means: 'Mean weight on the sinks: the first token and the special ones.',
+  },
+  {
+    name: 'mean_distance',
+    label: 'Distance',
+    unit: 'tokens',
+    group: 'How far back it reads',
+    means: 'How far back it reads, on average, sinks included.',
+  },
+  {
+    name: 'self_mass',
+    label: 'Itself',
+    unit: 'share',
+    twin: 'self_mass_without_sinks',
+    group: 'Where it reads',
+    means: 'Mean weight of a token on itself.',
+  },
+  {
+    name: 'self_mass_without_sinks',
+    label: 'Itself, without sinks',
+    unit: 'share',
+    group: 'Where it reads',
+    means: 'The same, as a share of the weight that is not on sinks.',
+    absent: NO_REST,
+  },
+  {
+    name: 'previous_mass',
+    label: 'Previous token',
+    unit: 'share',
+    twin: 'previous_mass_without_sinks',
+    group: 'Where it reads',
+    means: 'Mean weight on the token just before.',
+  },
+  {
+    name: 'previous_mass_without_sinks',
+    label: 'Previous token, without sinks',
+    unit: 'share',
+    group: 'Where it reads',
+    means: 'The same, as a share of the weight that is not on sinks.',
+    absent: NO_REST,
+  },
+  {
+    name: 'next_mass',
+    label: 'Next token',
+    unit: 'share',
+    twin: 'next_mass_without_sinks',
+    group: 'Where it reads',
+    means: 'Mean weight on the token just after (encoders only).',
+  },
+  {
+    name: 'next_mass_without_sinks',
+    label: 'Next token, without sinks',
+    unit: 'share',
+    group: 'Where it reads',
+    means: 'The same, as a share of the weight that is not on sinks.',
+    absent: NO_REST,
+  },
+  {
+    name: 'local_mass',
+    label: 'Within 16 tokens',
+    unit: 'share',
+    twin: 'local_mass_without_sinks',
+    group: 'How far back it reads',
+    means: 'Mean weight on keys at most 16 tokens away.',
+  },
+  {
+    name: 'local_mass_without_sinks',
+    label: 'Within 16 tokens, without sinks',
+    unit: 'share',
+    group: 'How far back it reads',
+    means: 'The same, as a share of the weight that is not on sinks.',
+    absent: NO_REST,
+  },
+  {
+    name: 'offset_mode',
+    label: 'Usual offset',
+    unit: 'offset',
+    group: 'How far back it reads',
+    means: 'How far back the largest weight lies most often.',
+  },
+  {
+    name: 'offset_rate',
+    label: 'How often',
+    unit: 'share',
+    group: 'How far back it reads',
+    means: 'The share of rows whose largest weight lies at that offset.',
+  },
+  {
+    name: 'offset_r2',
+    label: 'Offset explains',
+    unit: 'share',
+    group: 'How far back it reads',
+    means: 'How much of the map its mean at each offset explains. Near 1: position alone decides.',
+  },
+  {
+    name: 'duplicate_mass',
+    label: 'Copies',
+    unit: 'share',
+    twin: 'duplicate_mass_without_sinks',
+    group: 'Whether it follows repeats',
+    rows: 'duplicate_rows',
+    means: 'Weight on earlier copies of the same token, over the rows that have one.',
+    absent: NO_REPEAT,
+  },
+  {
+    name: 'duplicate_mass_without_sinks',
+    label: 'Copies, without sinks',
+    unit: 'share',
+    group: 'Whether it follows repeats',
+    rows: 'duplicate_rows',
+    means: 'The same, as a share of those rows\u2019 weight that is not on sinks.',
+    absent: NO_REST,
+  },
+  {
+    name: 'duplicate_rows',
+    label: 'Rows with a copy',
+    unit: 'rows',
+    group: 'Whether it follows repeats',
+    means: 'How many tokens have an earlier copy: the same for every head.',
+  },
+  {
+    name: 'induction_mass',
+    label: 'Induction',
+    unit: 'share',
+    twin: 'induction_mass_without_sinks',
+    group: 'Whether it follows repeats',
+    rows: 'induction_rows',
+    means: 'Weight on what followed an earlier copy of the token, over the rows that have one.',
+    absent: NO_REPEAT,
+  },
+  {
+    name: 'induction_mass_without_sinks',
+    label: 'Induction, without sinks',
+    unit: 'share',
+    group: 'Whether it follows repeats',
+    rows: 'induction_rows',
+    means: 'The same, as a share of those rows\u2019 weight that is not on sinks.',
+    absent: NO_REST,
+  },
+  {
+    name: 'induction_rows',
+    label: 'Rows with a follower',
+    unit: 'rows',
+    group: 'Whether it follows repeats',
+    means: 'How many tokens have an earlier copy whose follower they can see: the same for every head.',
+  },
 ];
 
 const BY_NAME = new Map(STATISTICS.map((s) => [s.name, s]));
 
 export const statistic = (name) => BY_NAME.get(name);
-
-const UNITS = { nats: '\u202fnats', keys: '', tokens: '', offset: '', rows: '', share: '' };
-
-// A value as people read it: shares with two decimals, the rest with about three digits. null has no number.
-export function format(name, value, { unit = false } = {}) {
-  if (value === null || value === undefined || Number.isNaN(value)) return '\u2013';
-  const kind = BY_NAME.get(name)?.unit ?? 'share';
-  const text = kind === 'rows' || kind === 'offset' ? String(value) : number(value, kind === 'share' ? 2 : undefined);
-  return unit ? text + UNITS[kind] : text;
-}
-
-export function number(value, decimals) {
-  if (decimals !== undefined) return value.toFixed(decimals);
-  const size = Math.abs(value);
-  if (size >= 1000) return Math.round(value).toLocaleString('en-GB');
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
-}
-
-// A single weight: four decimals, and never "0.0000" for something that is not zero.
-export function weight(value) {
-  if (value === 0) return '0';
-  if (value < 0.00005) return value.toExponential(1).replace('e-', '\u202f\u00d7\u202f10\u207b').replace(/\u207b(\d+)$/, (_, d) => '\u207b' + superscript(d));
-  return value.toFixed(4);
-}
-
-function superscript(digits) {
-  return [...digits].map((d) => '\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079'[d]).join('');
-}
-
-export const percent = (share) => (share > 0 && share < 0.005 ? 'under 1\u202f%' : `${Math.round(100 * share)}\u202f%`);
 
 // Whether so few rows stand behind a value that it says little.
 export function isThin(stats, name) {

@@ -30,8 +30,10 @@ export class TextView {
       const span = event.target.closest?.('[data-i]');
       return span && this.box.contains(span) ? Number(span.dataset.i) : null;
     };
-    const hover = (token) => this.store.set(this.store.state.side === 'reads'
-      ? { hoverQuery: token, hoverKey: null } : { hoverQuery: null, hoverKey: token });
+    const hover = (token) =>
+      this.store.set(
+        this.store.state.side === 'reads' ? { hoverQuery: token, hoverKey: null } : { hoverQuery: null, hoverKey: token },
+      );
     onHover(this.box, at, hover);
     this.box.addEventListener('click', (event) => {
       const token = at(event);
@@ -49,8 +51,13 @@ export class TextView {
     const now = Math.max(0, this.#chosen);
     const last = this.#spans.length - 1;
     const to = {
-      ArrowLeft: () => now - 1, ArrowRight: () => now + 1, Home: () => 0, End: () => last,
-      ArrowUp: () => this.#lineStep(now, -1), ArrowDown: () => this.#lineStep(now, 1), Escape: () => null,
+      ArrowLeft: () => now - 1,
+      ArrowRight: () => now + 1,
+      Home: () => 0,
+      End: () => last,
+      ArrowUp: () => this.#lineStep(now, -1),
+      ArrowDown: () => this.#lineStep(now, 1),
+      Escape: () => null,
     }[event.key];
     if (!to) return;
     event.preventDefault();
@@ -82,10 +89,16 @@ export class TextView {
     this.#chosen = -1;
     const lines = [line()]; // a block a line of the text: what changes in one lays out that one alone
     this.#spans = (analysis?.pieces ?? []).map((piece, i) => {
-      const names = [piece.special && 'special', piece.part?.[0] > 1 && 'rest-part', /[\n\r]/.test(piece.text) && 'newline'].filter(Boolean).join(' ');
+      const names = [piece.special && 'special', piece.part?.[0] > 1 && 'rest-part', /[\n\r]/.test(piece.text) && 'newline']
+        .filter(Boolean)
+        .join(' ');
       // A word's leading space stands outside: a shade or a line under it would hang over a line's end.
       const space = /^ +(?=\S)/.exec(piece.text)?.[0] ?? '';
-      const span = h('span', { 'data-i': i, class: names || null, role: 'option', id: `token-${i}` }, piece.text.slice(space.length));
+      const span = h(
+        'span',
+        { 'data-i': i, class: names || null, role: 'option', id: `token-${i}` },
+        piece.text.slice(space.length),
+      );
       lines.at(-1).append(space, span);
       if (piece.text.endsWith('\n')) lines.push(line());
       return span;
@@ -116,7 +129,7 @@ export class TextView {
   }
 
   #choose(state) {
-    const token = state.layer === null ? -1 : chosen(state) ?? -1;
+    const token = state.layer === null ? -1 : (chosen(state) ?? -1);
     this.#spans[this.#chosen]?.classList.remove('chosen');
     this.#spans[this.#chosen]?.removeAttribute('aria-selected');
     this.#chosen = token;

@@ -24,11 +24,19 @@ function keep(choice) {
 
 export function setUpTheme(store, place) {
   let choice = stored();
-  const control = segments('Appearance', [['auto', 'System'], ['light', 'Light'], ['dark', 'Dark']], (value) => {
-    choice = value;
-    keep(value);
-    apply();
-  });
+  const control = segments(
+    'Appearance',
+    [
+      ['auto', 'System'],
+      ['light', 'Light'],
+      ['dark', 'Dark'],
+    ],
+    (value) => {
+      choice = value;
+      keep(value);
+      apply();
+    },
+  );
   place.append(h('span', {}, 'Appearance'), control);
   const apply = () => {
     const theme = choice === 'auto' ? (dark.matches ? 'dark' : 'light') : choice;

@@ -37,13 +37,20 @@ export function pieces(text, tokens) {
   const map = text === null || text === undefined ? null : byteMap(text);
   let split = []; // the run of tokens that share a character
   const out = tokens.map((token) => {
-    const added = !map || (token.start === token.end);
+    const added = !map || token.start === token.end;
     if (added) return { text: token.text ?? `#${token.id}`, start: 0, end: 0, part: null, special: token.special, added: true };
     const from = map(token.start);
     const to = map(token.end);
     const start = from.whole ? from.unit : from.next;
     const end = to.whole ? to.unit : to.next;
-    return { text: text.slice(start, end), start, end, part: from.whole && to.whole ? null : [1, 1], special: token.special, added: false };
+    return {
+      text: text.slice(start, end),
+      start,
+      end,
+      part: from.whole && to.whole ? null : [1, 1],
+      special: token.special,
+      added: false,
+    };
   });
   out.forEach((piece, i) => {
     if (piece.part) split.push(i);

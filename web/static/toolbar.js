@@ -2,21 +2,58 @@
 
 import { SCALES } from './colour.js';
 import { h, segments } from './dom.js';
+import { percent } from './format.js';
 import { drawLegend } from './legend.js';
 import { statisticOptions } from './ranking.js';
-import { percent } from './statistics.js';
 
 export function watchToolbar(store, bar) {
-  const numbers = h('select', { 'aria-label': 'Number that colours the heads', onchange: () => store.set({ paint: numbers.value }) });
+  const numbers = h('select', {
+    'aria-label': 'Number that colours the heads',
+    onchange: () => store.set({ paint: numbers.value }),
+  });
   let lastNumber = 'entropy_normalised';
-  const what = segments('Show', [['maps', 'Maps'], ['numbers', 'Numbers']], (v) => store.set({ paint: v === 'maps' ? 'maps' : lastNumber }));
-  const sinks = segments('Sinks', [['hidden', 'Without sinks'], ['shown', 'With sinks']], (v) => store.set({ sinks: v }));
-  const scale = segments('Scale', SCALES.map((s) => [s, s]), (v) => store.set({ scale: v }));
-  const pool = segments('Pooling', [['max', 'Peaks', 'A pixel shows the largest weight it covers'], ['mean', 'Means', 'A pixel shows the mean of the weights it covers']],
-    (v) => store.set({ pool: v }));
+  const what = segments(
+    'Show',
+    [
+      ['maps', 'Maps'],
+      ['numbers', 'Numbers'],
+    ],
+    (v) => store.set({ paint: v === 'maps' ? 'maps' : lastNumber }),
+  );
+  const sinks = segments(
+    'Sinks',
+    [
+      ['hidden', 'Without sinks'],
+      ['shown', 'With sinks'],
+    ],
+    (v) => store.set({ sinks: v }),
+  );
+  const scale = segments(
+    'Scale',
+    SCALES.map((s) => [s, s]),
+    (v) => store.set({ scale: v }),
+  );
+  const pool = segments(
+    'Pooling',
+    [
+      ['max', 'Peaks', 'A pixel shows the largest weight it covers'],
+      ['mean', 'Means', 'A pixel shows the mean of the weights it covers'],
+    ],
+    (v) => store.set({ pool: v }),
+  );
   const hidden = h('p', { class: 'hidden-mass' });
   const legend = h('div', { class: 'legend' });
-  bar.append(h('h2', { id: 'heads-title' }, 'All heads'), what, numbers, sinks, hidden, h('span', { class: 'spring' }), scale, pool, legend);
+  bar.append(
+    h('h2', { id: 'heads-title' }, 'All heads'),
+    what,
+    numbers,
+    sinks,
+    hidden,
+    h('span', { class: 'spring' }),
+    scale,
+    pool,
+    legend,
+  );
   let filled = null;
 
   store.listen((state, changed) => {
@@ -45,7 +82,16 @@ export function watchToolbar(store, bar) {
 function hiddenWords(a, sinks) {
   const share = a.hiddenMass();
   if (Number.isNaN(share)) return [];
-  const who = a.excluded.length === 0 ? null : a.excluded.length === 1 ? 'The first token holds' : `${a.excluded.length} tokens (the first and the special ones) hold`;
+  const who =
+    a.excluded.length === 0
+      ? null
+      : a.excluded.length === 1
+        ? 'The first token holds'
+        : `${a.excluded.length} tokens (the first and the special ones) hold`;
   if (!who) return ['Nothing is left out.'];
-  return [`${who} `, h('b', {}, percent(share)), sinks === 'hidden' ? ' of all attention, hidden here' : ' of all attention: the strip in each cell'];
+  return [
+    `${who} `,
+    h('b', {}, percent(share)),
+    sinks === 'hidden' ? ' of all attention, hidden here' : ' of all attention: the strip in each cell',
+  ];
 }

@@ -5,7 +5,10 @@ import { statistic } from './statistics.js';
 import { VIEW_DEFAULTS } from './store.js';
 
 const natural = (text) => (/^\d{1,6}$/.test(text) ? Number(text) : undefined);
-const oneOf = (...values) => (text) => (values.includes(text) ? text : undefined);
+const oneOf =
+  (...values) =>
+  (text) =>
+    values.includes(text) ? text : undefined;
 const known = (text) => (statistic(text) ? text : undefined);
 
 // Every key of the fragment, in the order it is written, with what reads it. What cannot be read is left at its default.

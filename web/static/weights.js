@@ -19,8 +19,12 @@ export class HeadWeights {
     this.#abort.abort();
   }
 
-  row(query) { return this.#line('queries', query); }
-  column(key) { return this.#line('keys', key); }
+  row(query) {
+    return this.#line('queries', query);
+  }
+  column(key) {
+    return this.#line('keys', key);
+  }
 
   // The row or column if it has come, else null.
   peek(axis, index) {
@@ -36,7 +40,7 @@ export class HeadWeights {
       return held.promise;
     }
     const entry = { value: null, promise: null };
-    entry.promise = (this.n <= WHOLE_UP_TO ? this.#fromWhole(axis, index) : this.#fetch(axis, index));
+    entry.promise = this.n <= WHOLE_UP_TO ? this.#fromWhole(axis, index) : this.#fetch(axis, index);
     this.#cuts.set(name, entry);
     if (this.#cuts.size > KEEP) this.#cuts.delete(this.#cuts.keys().next().value);
     try {
