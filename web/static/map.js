@@ -53,6 +53,8 @@ export class HeadMap {
   setView(view) {
     if (!this.analysis) return;
     this.view = clampView(view, this.analysis.n);
+    // A finger on the whole map scrolls the page, on a part of it moves the part.
+    this.canvas.style.touchAction = this.fitted ? 'pan-y' : 'none';
     this.onView();
     this.draw();
   }

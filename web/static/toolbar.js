@@ -87,7 +87,7 @@ function hiddenWords(a, sinks) {
       ? null
       : a.excluded.length === 1
         ? 'The first token holds'
-        : `${a.excluded.length} tokens (the first and the special ones) hold`;
+        : `${a.excluded.length} sinks hold`;
   if (!who) return ['Nothing is left out.'];
   return [
     `${who} `,
