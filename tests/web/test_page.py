@@ -315,6 +315,28 @@ class Looks(PageCase):
                 .map((e) => [e.textContent.slice(0, 20), e.getBoundingClientRect().height]).filter(([, height]) => height > 0 && height < 24);''')
             self.assertEqual(small, [], 'fingers need 24 pixels')
 
+    def test_fingers(self):
+        browser = self.open(width=390, height=844, phone=True)
+        self.analyse(browser)
+        left, top = browser.js('''const canvas = document.querySelector(".map-canvas");
+            canvas.scrollIntoView({ block: "center" });
+            const box = canvas.getBoundingClientRect();
+            return [box.left, box.top];''')
+        x, y = left + 120, top + 230
+
+        def touch(kind, *points):
+            browser.cdp('Input.dispatchTouchEvent', type=kind, touchPoints=[{'x': px, 'y': py, 'id': i} for i, (px, py) in enumerate(points)])
+
+        touch('touchStart', (x, y))
+        touch('touchEnd')
+        browser.wait('/query=\\d+/.test(location.hash) && document.querySelector(".readout b")?.dataset.value')
+        touch('touchStart', (x - 20, y), (x + 20, y))
+        for step in range(1, 11):
+            touch('touchMove', (x - 20 - 6 * step, y), (x + 20 + 6 * step, y))
+        touch('touchEnd')
+        browser.wait('!document.querySelector("[aria-label=\\"The whole map\\"]").disabled')
+        self.assertEqual(browser.js('return visualViewport.scale'), 1, 'the map has grown, not the page')
+
     def test_awkward_texts(self):
         browser = self.open()
         for text in ('Za\u017c\u00f3\u0142\u0107 \u6771\u4eac\u306f\u4eca\u65e5\u3082 \u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645! \U0001f469\u200d\U0001f680\U0001f680',
@@ -362,6 +384,36 @@ class States(PageCase):
         self.addCleanup(back.stop)
         browser.js('[...document.querySelectorAll("#notice button")].find((b) => b.textContent === "Try again").click()')
         browser.wait(f'{DONE} && document.getElementById("notice").hidden', 60)
+
+    def test_waiting(self):
+        first = self.open()
+        self.write(first, 'While this runs others wait. ' + LONG)
+        first.wait('!document.getElementById("analyse").disabled')
+        first.driver.find_element(By.ID, 'analyse').click()
+        first.wait('Number(document.querySelector(".grid-panel").dataset.arrived) >= 1', 60)
+        second = self.open()
+        self.write(second, 'A short text waits behind a long one.')
+        second.wait('!document.getElementById("analyse").disabled')
+        second.driver.find_element(By.ID, 'analyse').click()
+        second.wait('document.getElementById("timing").textContent === "Waiting in the queue"')
+        first.driver.find_element(By.ID, 'analyse').click()  # cancels
+        second.wait(DONE, 30)
+
+    def test_link_without_its_model(self):
+        browser = self.open()
+        self.analyse(browser, 'The maps of this text are gone, the maps of this text are not.')
+        link = browser.js('return location.pathname + location.hash')
+        with tempfile.TemporaryDirectory(prefix='headscope-empty-') as empty:
+            port = self.server.port
+            self.server.stop()
+            cache = os.path.join(self.folder.name, 'analyses.db')
+            bare = Server(PROGRAM, cache, environment={'HEADSCOPE_MODELS': empty})
+            again = self.open(link, server=bare, expect=[r'status of 409'])
+            again.wait(DONE)
+            again.wait('/thumbnail, enlarged/.test(document.querySelector(".map-words").textContent)')
+            self.assertGreater(len(set(self.pixels_of_cell(again, 29, 8))), 3, 'thumbnails need no model')
+            bare.stop()
+            type(self).server = Server(PROGRAM, cache, port)
 
     def test_no_model(self):
         with tempfile.TemporaryDirectory(prefix='headscope-empty-') as empty:

@@ -122,6 +122,7 @@ export const replay = (id, onLine, signal) => stream(`${at(id)}/stream`, { signa
 
 export const list = (cursor, limit = 20) =>
   json(`/analyses?limit=${limit}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+export const stateOf = async (id, signal) => (await json(at(id), { signal })).state;
 export const remove = (id) => ask(at(id), { method: 'DELETE' });
 export const share = (id) => json(`/shares/${encodeURIComponent(id)}`);
 

@@ -170,7 +170,7 @@ function timing({ phase, analysis }) {
   if (phase === 'starting') return 'Asking the server';
   if (phase === 'queued') return 'Waiting in the queue';
   if (phase === 'running') {
-    return analysis.arrived ? `Layer ${analysis.arrived} of ${analysis.layers}` : 'Loading the model';
+    return analysis.arrived ? `Layer ${analysis.arrived} of ${analysis.layers}` : 'No layer yet';
   }
   if (phase !== 'done') return '';
   if (analysis.cached) return 'From the cache';

@@ -35,3 +35,10 @@ function superscript(digits) {
 }
 
 export const percent = (share) => (share > 0 && share < 0.005 ? 'under 1\u202f%' : `${Math.round(100 * share)}\u202f%`);
+
+// A problem's detail as a sentence of its own.
+export function sentence(text) {
+  const trimmed = text.trim();
+  const capital = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+}

@@ -2,6 +2,7 @@
 
 import * as api from './api.js';
 import { byId, h } from './dom.js';
+import { sentence } from './format.js';
 
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 
@@ -91,7 +92,7 @@ export function setUpHistory(actions) {
       say('Forgotten. A link to it no longer opens.');
       actions.forgotten(item.id);
     } catch (error) {
-      say(error.detail);
+      say(sentence(error.detail));
     }
   }
 
@@ -104,7 +105,7 @@ export function setUpHistory(actions) {
       more.hidden = !cursor;
       say(list.children.length ? '' : 'Nothing yet. Every analysis that finishes is kept here.');
     } catch (error) {
-      say(error.detail);
+      say(sentence(error.detail));
     }
   }
 

@@ -3,6 +3,7 @@
 import * as api from './api.js';
 import { Composer } from './composer.js';
 import { byId, h } from './dom.js';
+import { sentence } from './format.js';
 import { Grid } from './grid.js';
 import { setUpGuide } from './guide.js';
 import { setUpHistory } from './history.js';
@@ -77,7 +78,9 @@ async function arrive() {
       [page, id] = ['analysis', found.analysis];
       view = url.parseFragment(typeof found.view === 'string' ? found.view : new URLSearchParams(found.view ?? {}).toString());
     } catch (error) {
-      store.set({ problem: { title: 'This share does not open', detail: error.detail, again: error.kind === 'network' } });
+      store.set({
+        problem: { title: 'This share does not open', detail: sentence(error.detail), again: error.kind === 'network' },
+      });
       return;
     }
   }

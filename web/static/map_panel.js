@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { h } from './dom.js';
-import { weight } from './format.js';
+import { sentence, weight } from './format.js';
 import { drawWeightLegend } from './legend.js';
 import { HeadMap } from './map.js';
 import { naming } from './tokens.js';
@@ -100,7 +100,7 @@ export function watchMapPanel(store, panel, actions) {
     words.replaceChildren();
     if (error)
       words.append(
-        `${error.detail} What you see is the thumbnail, enlarged. `,
+        `${sentence(error.detail)} What you see is the thumbnail, enlarged. `,
         h('button', { type: 'button', class: 'quiet small', onclick: actions.retryMap }, 'Try again'),
       );
     else if (layer !== null && !open && phase === 'running')

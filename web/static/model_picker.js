@@ -2,6 +2,7 @@
 
 import * as api from './api.js';
 import { h } from './dom.js';
+import { sentence } from './format.js';
 
 const KEY = 'headscope-model';
 
@@ -45,7 +46,7 @@ export function setUpModels(store, place) {
         store.set({
           trouble: {
             title: error.kind === 'network' ? 'The server is gone' : 'No models could be listed',
-            detail: error.detail,
+            detail: sentence(error.detail),
             again: true,
           },
         });

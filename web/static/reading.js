@@ -18,6 +18,10 @@ const CAPTIONS = {
   sink_mass: 'of its weight on sinks',
 };
 
+// The parts of the state that this panel shows.
+const MATTERS =
+  'analysis row open side sinks layer head query autoQuery autoKey hoverQuery hoverKey scale theme mapError'.split(' ');
+
 // actions: { define(name) }
 export function watchReading(store, panel, actions) {
   const side = segments(
@@ -59,24 +63,7 @@ export function watchReading(store, panel, actions) {
   });
 
   store.listen((state, changed) => {
-    if (
-      !changed.has(
-        'analysis',
-        'row',
-        'open',
-        'side',
-        'sinks',
-        'layer',
-        'head',
-        'query',
-        'autoQuery',
-        'hoverQuery',
-        'hoverKey',
-        'scale',
-        'theme',
-      )
-    )
-      return;
+    if (!changed.has(...MATTERS)) return;
     side.choose(state.side);
     release.hidden = state.query === null;
     drawTitle(state);
@@ -102,9 +89,9 @@ export function watchReading(store, panel, actions) {
     const usable = found && found.open === open && found.side === kind && a;
     panel.classList.toggle('waiting', !usable && Boolean(open));
     if (!usable) {
-      if (open) return;
+      if (open && !state.mapError) return;
       list.replaceChildren();
-      rest.textContent = '';
+      rest.textContent = state.mapError ? 'There is nothing to list without the exact weights.' : '';
       return row.show(null);
     }
     const reads = kind === 'reads';

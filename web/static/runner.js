@@ -3,8 +3,9 @@
 
 import * as api from './api.js';
 import { Analysis } from './analysis.js';
+import { sentence } from './format.js';
 
-const QUEUE_AFTER = 600; // ms without a line: the request stands in the queue
+const ASK_AFTER = 600; // ms without a layer: time to ask whether the request stands in the queue
 
 export class Runner {
   #abort = null;
@@ -76,11 +77,11 @@ export class Runner {
     const began = performance.now();
     // What is drawn stays until the first line of the new analysis has come.
     this.store.set({ phase: 'starting', problem: null });
-    const queue = setTimeout(() => live() && this.store.set({ phase: 'queued' }), QUEUE_AFTER);
+    const waiting = setInterval(() => live() && this.#ask(analysis, abort.signal), ASK_AFTER);
     try {
       const { cached } = await start((line) => {
-        clearTimeout(queue);
         if (live()) this.#take(analysis, line, fresh);
+        if (analysis.arrived) clearInterval(waiting);
       }, abort.signal);
       if (!live()) return;
       this.#abort = null;
@@ -92,7 +93,19 @@ export class Runner {
     } catch (error) {
       if (live()) this.#fail(error, analysis);
     } finally {
-      clearTimeout(queue);
+      clearInterval(waiting);
+    }
+  }
+
+  // Nothing is drawn yet: is it running, or does it wait for others?
+  async #ask(analysis, signal) {
+    if (!analysis.id) return this.store.set({ phase: 'queued' });
+    try {
+      const state = await api.stateOf(analysis.id, signal);
+      const open = this.store.state.analysis === analysis && !analysis.arrived && !signal.aborted;
+      if (open && (state === 'queued' || state === 'running')) this.store.set({ phase: state });
+    } catch {
+      // the stream will tell
     }
   }
 
@@ -103,6 +116,8 @@ export class Runner {
     } else if (event === 'tokens') {
       this.store.set({ phase: 'running', analysis, hoverQuery: null, hoverKey: null, hoverHead: null });
       this.places.arrived(analysis);
+    } else if (event === 'layer') {
+      this.store.set({ phase: 'running' });
     } else if (event === 'done') {
       this.places.opened(analysis.id, fresh);
     }
@@ -119,7 +134,7 @@ export class Runner {
       problem: {
         kind: error.kind,
         title: missing ? 'Not here' : titles[error.kind] || 'This page failed',
-        detail: (error.detail || error.message) + drawn,
+        detail: sentence(error.detail || error.message) + drawn,
         again: !missing && error.status !== 422,
       },
     });

@@ -83,11 +83,7 @@ function hiddenWords(a, sinks) {
   const share = a.hiddenMass();
   if (Number.isNaN(share)) return [];
   const who =
-    a.excluded.length === 0
-      ? null
-      : a.excluded.length === 1
-        ? 'The first token holds'
-        : `${a.excluded.length} sinks hold`;
+    a.excluded.length === 0 ? null : a.excluded.length === 1 ? 'The first token holds' : `${a.excluded.length} sinks hold`;
   if (!who) return ['Nothing is left out.'];
   return [
     `${who} `,
