@@ -3,6 +3,7 @@ many ids, answers with a line of JSON: {"seconds", "peak_mb"}, and "first_layer"
 
 usage: peer.py NAME MODEL.gguf [PATH of a helper program or file]     (started by compare.py)
 """
+import atexit
 import json
 import os
 import random
@@ -93,26 +94,29 @@ def headscope_peer(model, program):
     """The whole way, from POST to the line `done`, statistics, thumbnails and activations included."""
     import http.client
     server = subprocess.Popen([program, "serve", "--port", "0", "--model", model, "--cache", f"/tmp/bench-{os.getpid()}.db"],
-                              stdout=subprocess.PIPE, text=True)
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    atexit.register(server.terminate)
     address = server.stdout.readline().split()[-1]
     port = int(address.rstrip("/").rsplit(":", 1)[1])
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/api/v1/models")
-    name = json.load(connection.getresponse())["items"][0]["id"]
+    stem = os.path.basename(model).lower()
+    name = next(m["id"] for m in json.load(connection.getresponse())["items"] if stem.startswith(m["id"]))
 
     def run(n, turn):
         body = json.dumps({"model": name, "token_ids": ids_of(n, turn), "store": False})
         start, first = time.perf_counter(), None
         connection.request("POST", "/api/v1/analyses", body,
                            {"Content-Type": "application/json", "Accept": "application/x-ndjson"})
-        answer, line = connection.getresponse(), b""
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise SystemExit(answer.read().decode())
         for line in answer:
             if first is None and line.startswith(b'{"event":"layer"'):
                 first = time.perf_counter() - start
             if line.startswith(b'{"event":"done"'):
                 end = time.perf_counter()
         return {"seconds": end - start, "first_layer": first, "peak_mb": peak_mb(server.pid)}
-    run.close = server.terminate
     return run
 
 
@@ -143,4 +147,3 @@ if __name__ == "__main__":
         answer = runner(int(line), turn)
         answer.setdefault("peak_mb", peak_mb())
         print(json.dumps(answer), flush=True)
-    getattr(runner, "close", lambda: None)()
