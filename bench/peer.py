@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 
 LAYERS, HEADS, KV_HEADS, WIDTH, FFN, VOCABULARY, CONTEXT = 30, 9, 3, 576, 1536, 49152, 8192
@@ -53,7 +54,6 @@ def transformers_peer(attention, model):
 
 def transformer_lens_peer(model):
     """TransformerLens reads configuration and tokenizer from a folder: one with the same shapes and an empty tokenizer."""
-    import tempfile
     import torch
     from tokenizers import Tokenizer, models
     from transformer_lens.model_bridge import TransformerBridge
@@ -93,15 +93,15 @@ def llama_cpp_peer(flash, model):
 def headscope_peer(model, program):
     """The whole way, from POST to the line `done`, statistics, thumbnails and activations included."""
     import http.client
-    server = subprocess.Popen([program, "serve", "--port", "0", "--model", model, "--cache", f"/tmp/bench-{os.getpid()}.db"],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    folder = tempfile.mkdtemp(prefix="headscope-bench-")  # no other model, an empty cache
+    server = subprocess.Popen([program, "serve", "--port", "0", "--model", model, "--cache", f"{folder}/analyses.db"],
+                              env={**os.environ, "HEADSCOPE_MODELS": folder}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     atexit.register(server.terminate)
     address = server.stdout.readline().split()[-1]
     port = int(address.rstrip("/").rsplit(":", 1)[1])
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/api/v1/models")
-    stem = os.path.basename(model).lower()
-    name = next(m["id"] for m in json.load(connection.getresponse())["items"] if stem.startswith(m["id"]))
+    name, = (m["id"] for m in json.load(connection.getresponse())["items"])
 
     def run(n, turn):
         body = json.dumps({"model": name, "token_ids": ids_of(n, turn), "store": False})
