@@ -386,14 +386,13 @@ class States(PageCase):
         browser.wait(f'{DONE} && document.getElementById("notice").hidden', 60)
 
     def test_waiting(self):
-        first = self.open()
+        first, second = self.open(), self.open()
+        self.write(second, 'A short text waits behind a long one.')
+        second.wait('!document.getElementById("analyse").disabled')
         self.write(first, 'While this runs others wait. ' + LONG)
         first.wait('!document.getElementById("analyse").disabled')
         first.driver.find_element(By.ID, 'analyse').click()
         first.wait('Number(document.querySelector(".grid-panel").dataset.arrived) >= 1', 60)
-        second = self.open()
-        self.write(second, 'A short text waits behind a long one.')
-        second.wait('!document.getElementById("analyse").disabled')
         second.driver.find_element(By.ID, 'analyse').click()
         second.wait('document.getElementById("timing").textContent === "Waiting in the queue"')
         first.driver.find_element(By.ID, 'analyse').click()  # cancels

@@ -65,6 +65,7 @@ export class Grid {
     this.#scroller.addEventListener('focus', () => this.#draw());
     this.#scroller.addEventListener('blur', () => this.#draw());
     new ResizeObserver(() => this.#measure()).observe(this.panel);
+    addEventListener('resize', () => this.#measure()); // its height decides too
   }
 
   #open({ layer, head }) {

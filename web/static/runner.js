@@ -112,7 +112,7 @@ export class Runner {
   #take(analysis, line, fresh) {
     const event = analysis.apply(line);
     if (event === 'start') {
-      if (analysis.text !== null) this.places.text(analysis.text);
+      this.places.text(analysis.text ?? ''); // token ids may come without a text
     } else if (event === 'tokens') {
       this.store.set({ phase: 'running', analysis, hoverQuery: null, hoverKey: null, hoverHead: null });
       this.places.arrived(analysis);

@@ -37,7 +37,7 @@ export function pieces(text, tokens) {
   const map = text === null || text === undefined ? null : byteMap(text);
   let split = []; // the run of tokens that share a character
   const out = tokens.map((token) => {
-    const added = !map || token.start === token.end;
+    const added = !map || token.start === token.end || token.sequence === 1; // the ranges of a second text are its own
     if (added) return { text: token.text ?? `#${token.id}`, start: 0, end: 0, part: null, special: token.special, added: true };
     const from = map(token.start);
     const to = map(token.end);
