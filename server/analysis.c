@@ -116,7 +116,8 @@ bool analyses_find(struct analyses *analyses, const char *id, struct analysis **
     }
     if (*analysis) return true;
     if (problem->status) return false;
-    return problem_set(problem, 404, "there is no analysis with this id: it was never made, deleted, or has made room for newer "
+    return problem_set(problem, 404,
+                       "there is no analysis with this id: it was never made, deleted, or has made room for newer "
                        "ones; POST its text to /api/v1/analyses again");
 }
 
@@ -130,7 +131,8 @@ bool analyses_delete(struct analyses *analyses, const char *id, struct problem *
     struct analysis *analysis = analyses_table_find(analyses, id, false), *again = analyses_table_find(analyses, id, true);
     if (analysis) {
         found = analysis->forgotten = true;
-        last = analysis_ended(analysis) ? analyses_table_remove(analyses, analysis) : analysis_cancel(analyses, analysis, &cancelled);
+        last = analysis_ended(analysis) ? analyses_table_remove(analyses, analysis)
+                                        : analysis_cancel(analyses, analysis, &cancelled);
     }
     if (again && !analysis_ended(again)) listed_last = analysis_cancel(analyses, again, &cancelled);
     pthread_mutex_unlock(&analyses->lock);
@@ -250,7 +252,8 @@ static struct analysis *analyses_new(struct analyses *analyses, struct prepared 
 }
 
 /* Enters it into the table and the queue, unless an equal one is there by now, which is joined instead. Takes the analysis. */
-static bool analyses_enter(struct analyses *analyses, struct analysis *analysis, const char *client, struct analysis **entered,
+static bool analyses_enter(struct analyses *analyses, struct analysis *analysis, const char *client,
+                           struct analysis **entered,
                            struct problem *problem) {
     struct worker_job job = {.run = analysis_job_run, .drop = analysis_job_drop, .context = analysis};
     pthread_mutex_lock(&analyses->lock);
@@ -413,7 +416,8 @@ bool analyses_activations(struct analyses *analyses, const char *id, size_t laye
         struct analysis *bringer;
         if (activation_cache_get(analyses->activations, id, lease)) return analyses_lend(analyses, &wanted, lease, problem);
         if (!analyses_bringer(analyses, &wanted, &bringer, problem)) return false;
-        bool fine = analysis_wait(bringer, patience, problem), there = activation_cache_get(analyses->activations, id, lease);
+        bool fine = analysis_wait(bringer, patience, problem);
+        bool there = activation_cache_get(analyses->activations, id, lease);
         analysis_release(analyses, bringer);
         if (there) return analyses_lend(analyses, &wanted, lease, problem);
         if (!fine) return false;

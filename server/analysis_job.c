@@ -285,7 +285,8 @@ static void run_finish(struct run *run, bool done) {
     if (done && line.failed) problem_memory(&run->problem);
 
     pthread_mutex_lock(&analyses->lock);
-    analysis_end(analysis, done ? LINES_DONE : LINES_FAILED, run->problem.status ? &run->problem : NULL, run->seconds, &line);
+    analysis_end(analysis, done ? LINES_DONE : LINES_FAILED, run->problem.status ? &run->problem : NULL, run->seconds,
+                 &line);
     enum line_state state = line_stream_state(analysis->stream);
     pthread_mutex_unlock(&analyses->lock);
     json_free(&line);

@@ -83,10 +83,12 @@ bool api_cut(const char *text, const char *name, size_t n, size_t *begin, size_t
     if (!text) return true;
     const char *colon = strchr(text, ':');
     if (!colon || !cut_end(text, (size_t)(colon - text), 0, n, begin) || !cut_end(colon + 1, strlen(colon + 1), n, n, end))
-        return problem_set(problem, 400, "%s must be first:end, two numbers from 0 (either may be left out), such as %s=0:%zu, not "
+        return problem_set(problem, 400,
+                           "%s must be first:end, two numbers from 0 (either may be left out), such as %s=0:%zu, not "
                            "'%.40s'", name, name, n, text);
     if (*begin < *end) return true;
-    return problem_set(problem, 422, "the cut %s=%.40s holds nothing of the %zu tokens; its end must be behind its beginning", name, text,
+    return problem_set(problem, 422,
+                       "the cut %s=%.40s holds nothing of the %zu tokens; its end must be behind its beginning", name, text,
                        n);
 }
 

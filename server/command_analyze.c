@@ -66,7 +66,8 @@ static bool analyzing_line(struct analyzing *a, size_t begin) {
 static void analyzing_draw(const struct analyzing *a, int done) {
     int layers = model_describe(a->prepared.model.model)->layers, width = 30, full = done * width / layers;
     if (!a->bar) return;
-    fprintf(stderr, "\r%zu tokens [%.*s%*s] %d of %d layers", a->prepared.n, full, "##############################", width - full, "", done,
+    fprintf(stderr, "\r%zu tokens [%.*s%*s] %d of %d layers", a->prepared.n, full, "##############################",
+            width - full, "", done,
             layers);
     if (done == layers) fprintf(stderr, "\r\033[K");
     fflush(stderr);
@@ -108,7 +109,8 @@ static bool analyzing_run(struct analyzing *a) {
     char error[512] = "";
     if (!analyzing_first_lines(a, &input)) return false;
     double before = wait_now();
-    enum engine_status status = analysis_run(a->engine, &input, NULL, &observer, &sinks, &sink_count, &a->activations, error, sizeof error);
+    enum engine_status status = analysis_run(a->engine, &input, NULL, &observer, &sinks, &sink_count, &a->activations,
+                                             error, sizeof error);
     a->seconds = wait_now() - before;
     if (status != ENGINE_OK) return a->problem.status ? false : problem_engine(&a->problem, status, error);
     begin = a->lines.size;
@@ -123,7 +125,8 @@ static bool analyzing_print(struct analyzing *a) {
     struct json_text out = {0};
     bool fine = true;
     if (a->options->format == OUTPUT_JSON) {
-        struct document_source source = {.lines = a->lines.bytes, .size = a->lines.size, .state = "done", .seconds = a->seconds};
+        struct document_source source = {.lines = a->lines.bytes, .size = a->lines.size, .state = "done",
+                                         .seconds = a->seconds};
         fine = json_document(&out, &source);
         json_put(&out, "\n");
         if (!fine || out.failed) fine = problem_memory(&a->problem);
@@ -141,7 +144,8 @@ static bool analyzing_write_rows(struct analyzing *a, FILE *file, float *weights
     char error[256] = "";
     for (size_t query = 0; query < n; query += rows_max) {
         struct rectangle rows = {.query0 = query, .query1 = query + rows_max < n ? query + rows_max : n, .key1 = n};
-        enum engine_status status = attention_read(a->engine, a->activations, a->options->attention_layer, a->options->attention_head,
+        enum engine_status status = attention_read(a->engine, a->activations, a->options->attention_layer,
+                                                   a->options->attention_head,
                                                    &rows, weights, error, sizeof error);
         size_t count = (rows.query1 - query) * n;
         if (status != ENGINE_OK) return problem_engine(&a->problem, status, error);
@@ -163,7 +167,8 @@ static bool analyzing_write_map(struct analyzing *a) {
     if (fine && fwrite(header, 1, sizeof header, file) != sizeof header)
         fine = problem_set(&a->problem, 500, "%s cannot be written: %s", a->options->out, strerror(errno));
     fine = fine && analyzing_write_rows(a, file, weights, rows);
-    if (file && fclose(file) != 0 && fine) fine = problem_set(&a->problem, 500, "%s cannot be written: %s", a->options->out, strerror(errno));
+    if (file && fclose(file) != 0 && fine)
+        fine = problem_set(&a->problem, 500, "%s cannot be written: %s", a->options->out, strerror(errno));
     free(weights);
     return fine;
 }
@@ -174,7 +179,8 @@ static bool analyzing_check(struct analyzing *a) {
     const struct model_info *info = model_describe(a->prepared.model.model);
     const struct options *o = a->options;
     if (!o->attention || (o->attention_layer < info->layers && o->attention_head < info->heads)) return true;
-    return problem_set(&a->problem, 422, "there is no head %d.%d: the model has %d layers of %d heads, counted from 0", o->attention_layer,
+    return problem_set(&a->problem, 422, "there is no head %d.%d: the model has %d layers of %d heads, counted from 0",
+                       o->attention_layer,
                        o->attention_head, info->layers, info->heads);
 }
 
@@ -184,7 +190,8 @@ int command_analyze(const struct options *options, struct log *log) {
     char error[512] = "";
     if (!command_read_text(options, &a.request, &a.problem)) return command_fail(&a.problem);
     struct command_models made;
-    bool fine = command_models_create(options, log, &made, &a.problem) && prepare_analysis(made.models, &a.request, &a.prepared, &a.problem) && analyzing_check(&a);
+    bool fine = command_models_create(options, log, &made, &a.problem) &&
+                prepare_analysis(made.models, &a.request, &a.prepared, &a.problem) && analyzing_check(&a);
     if (fine) {
         analyzing_catch_signals();
         enum engine_status status = engine_create(&engine_options, &a.engine, error, sizeof error);

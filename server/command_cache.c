@@ -36,7 +36,8 @@ static enum cache_status cache_command_list(struct call *call) {
         struct cache_entry *entries;
         char next[96];
         size_t count;
-        enum cache_status status = cache_list(call->cache, PAGE, cursor, &entries, &count, next, call->error, sizeof call->error);
+        enum cache_status status = cache_list(call->cache, PAGE, cursor, &entries, &count, next, call->error,
+                                              sizeof call->error);
         if (status != CACHE_OK) return status;
         for (size_t i = 0; i < count; i++) {
             print_entry(&entries[i]);
@@ -61,7 +62,8 @@ static enum cache_status cache_command_stats(struct call *call) {
 
 static enum cache_status cache_command_delete(struct call *call) {
     enum cache_status status = cache_delete(call->cache, call->id, call->error, sizeof call->error);
-    if (status == CACHE_MISS) snprintf(call->error, sizeof call->error, "there is no analysis %.64s; headscope cache list shows them", call->id);
+    if (status == CACHE_MISS)
+        snprintf(call->error, sizeof call->error, "there is no analysis %.64s; headscope cache list shows them", call->id);
     return status;
 }
 

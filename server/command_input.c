@@ -63,7 +63,8 @@ bool command_read_text(const struct options *options, struct analysis_request *r
     return fine;
 }
 
-bool command_models_create(const struct options *options, struct log *log, struct command_models *made, struct problem *problem) {
+bool command_models_create(const struct options *options, struct log *log, struct command_models *made,
+                           struct problem *problem) {
     struct cache_options cache = {.path = options->cache, .max_bytes = options->cache_max};
     char error[256];
     *made = (struct command_models){0};

@@ -57,7 +57,8 @@ int command_models(const struct options *options, struct log *log) {
     } else {
         print_text(&list);
         if (list.count == 0)
-            fprintf(stderr, "headscope: no model in %s; scripts/fetch_model smollm2-135m-instruct gets one\n", options->models_dir);
+            fprintf(stderr, "headscope: no model in %s; scripts/fetch_model smollm2-135m-instruct gets one\n",
+                    options->models_dir);
     }
     bool fine = !out.failed;
     json_free(&out);

@@ -14,7 +14,8 @@ int command_tokenize(const struct options *options, struct log *log) {
     struct command_models made = {0};
     struct json_text out = {0};
     if (!command_read_text(options, &request, &problem)) return command_fail(&problem);
-    bool fine = command_models_create(options, log, &made, &problem) && prepare_tokens(made.models, &request, &prepared, &problem);
+    bool fine = command_models_create(options, log, &made, &problem) &&
+                prepare_tokens(made.models, &request, &prepared, &problem);
     if (fine) {
         json_put(&out, "{\"model\":");
         json_put_string(&out, prepared.model.id);

@@ -71,7 +71,8 @@ bool json_document(struct json_text *out, const struct document_source *source) 
     if (!document_member(out, line, length, event_prefix(line, length, "tokens"))) return false;
     json_put(out, ",\"layers\":[");
     bool more;
-    while ((more = json_next_line(source->lines, source->size, &at, &line, &length)) && json_line_is(line, length, "layer")) {
+    while ((more = json_next_line(source->lines, source->size, &at, &line, &length)) &&
+           json_line_is(line, length, "layer")) {
         size_t begin = event_prefix(line, length, "layer"), end = json_layer_head(line, length);
         if (end <= begin) return false;
         json_put(out, layers++ ? ",{" : "{");

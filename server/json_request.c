@@ -26,10 +26,12 @@ static bool body_is_bounded(const char *body, size_t size, struct problem *probl
         if (c == '"') in_string = true;
         if (c == '}' || c == ']') depth -= depth > 0;
         if ((c == '{' || c == '[') && ++depth > DEPTH_MAX)
-            return problem_set(problem, 400, "the body nests deeper than %d levels at byte %zu; a request is one flat object", DEPTH_MAX,
+            return problem_set(problem, 400,
+                               "the body nests deeper than %d levels at byte %zu; a request is one flat object", DEPTH_MAX,
                                i);
         if (c == ',' && ++values >= VALUES_MAX)
-            return problem_set(problem, 413, "the body holds more than %d values; no model reads so many tokens", VALUES_MAX);
+            return problem_set(problem, 413, "the body holds more than %d values; no model reads so many tokens",
+                               VALUES_MAX);
     }
     return true;
 }
@@ -37,7 +39,8 @@ static bool body_is_bounded(const char *body, size_t size, struct problem *probl
 static json_t *body_parse(const void *body, size_t size, struct problem *problem) {
     size_t sound = utf8_check(body, size);
     if (sound < size) {
-        problem_set(problem, 400, "the body is not UTF-8: byte %zu (0x%02x) belongs to no character; send the text as UTF-8", sound,
+        problem_set(problem, 400,
+                    "the body is not UTF-8: byte %zu (0x%02x) belongs to no character; send the text as UTF-8", sound,
                     ((const unsigned char *)body)[sound]);
         return NULL;
     }
@@ -46,7 +49,8 @@ static json_t *body_parse(const void *body, size_t size, struct problem *problem
     json_t *root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (!root) {
         if (json_error_code(&error) == json_error_out_of_memory) problem_memory(problem);
-        else problem_set(problem, 400, "the body is no valid JSON: %s (line %d, byte %d)", error.text, error.line, error.position);
+        else problem_set(problem, 400, "the body is no valid JSON: %s (line %d, byte %d)", error.text, error.line,
+                         error.position);
         return NULL;
     }
     if (json_is_object(root)) return root;
@@ -79,7 +83,8 @@ static const char *type_name(const json_t *value) {
 }
 
 static bool read_string(const json_t *value, const char *pointer, char **text, size_t *size, struct problem *problem) {
-    if (!json_is_string(value)) return problem_at(problem, 400, pointer, "%s must be a string, not %s", pointer + 1, type_name(value));
+    if (!json_is_string(value))
+        return problem_at(problem, 400, pointer, "%s must be a string, not %s", pointer + 1, type_name(value));
     *size = json_string_length(value);
     *text = malloc(*size + 1);
     if (!*text) return problem_memory(problem);
@@ -97,7 +102,8 @@ static bool read_bool(const json_t *value, const char *pointer, bool *to, struct
 static bool read_model(const json_t *value, struct analysis_request *request, struct problem *problem) {
     size_t size = 0;
     if (!read_string(value, "/model", &request->model, &size, problem)) return false;
-    if (strlen(request->model) != size) return problem_at(problem, 422, "/model", "a model's id holds no U+0000; ask GET /api/v1/models");
+    if (strlen(request->model) != size)
+        return problem_at(problem, 422, "/model", "a model's id holds no U+0000; ask GET /api/v1/models");
     return true;
 }
 
@@ -122,7 +128,8 @@ static bool read_add_special(const json_t *value, struct analysis_request *reque
 }
 
 /* An array of integers from 0 to 2^31 - 1. Both kinds of list hold such; `numbers` is malloc'ed, of one element at least. */
-static bool read_numbers(const json_t *value, const char *pointer, int32_t **numbers, size_t *count, struct problem *problem) {
+static bool read_numbers(const json_t *value, const char *pointer, int32_t **numbers, size_t *count,
+                         struct problem *problem) {
     char at[64];
     size_t n = json_array_size(value);
     int32_t *list = malloc((n + 1) * sizeof *list);
@@ -137,8 +144,11 @@ static bool read_numbers(const json_t *value, const char *pointer, int32_t **num
         }
         free(list);
         snprintf(at, sizeof at, "%s/%zu", pointer, i);
-        if (!integer) return problem_at(problem, 400, at, "%s must hold integers, and element %zu is %s", pointer + 1, i, type_name(item));
-        return problem_at(problem, 422, at, "element %zu of %s is %lld, and must be 0 or more and below 2^31", i, pointer + 1,
+        if (!integer)
+            return problem_at(problem, 400, at, "%s must hold integers, and element %zu is %s", pointer + 1, i,
+                              type_name(item));
+        return problem_at(problem, 422, at, "element %zu of %s is %lld, and must be 0 or more and below 2^31", i,
+                          pointer + 1,
                           (long long)number);
     }
     *numbers = list;
@@ -182,7 +192,8 @@ static bool read_exclude_keys(const json_t *value, struct analysis_request *requ
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
-static bool read_fields(json_t *root, const struct field *fields, struct analysis_request *request, struct problem *problem) {
+static bool read_fields(json_t *root, const struct field *fields, struct analysis_request *request,
+                        struct problem *problem) {
     const char *key;
     json_t *value;
     json_object_foreach(root, key, value) {

@@ -8,7 +8,8 @@
 #include "server/json_document.h"
 
 static bool stored_damaged(struct problem *problem) {
-    return problem_set(problem, 500, "what the database holds for this analysis cannot be read; delete it and ask for it again");
+    return problem_set(problem, 500,
+                       "what the database holds for this analysis cannot be read; delete it and ask for it again");
 }
 
 /* ---- what it was run on ------------------------------------------------------------------------------------------ */

@@ -57,7 +57,8 @@ static enum png_result png_draw(png_structp png, png_infop info, const struct pn
     if (setjmp(png_jmpbuf(png))) return PNG_NO_MEMORY;
     png_set_compression_level(png, 3);
     png_set_filter(png, 0, PNG_FILTER_NONE);
-    png_set_IHDR(png, info, (png_uint_32)source->width, (png_uint_32)source->height, 8, PNG_COLOR_TYPE_PALETTE, PNG_INTERLACE_NONE,
+    png_set_IHDR(png, info, (png_uint_32)source->width, (png_uint_32)source->height, 8, PNG_COLOR_TYPE_PALETTE,
+                 PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_ramp(palette);
     png_set_PLTE(png, info, palette, 256);

@@ -33,7 +33,8 @@ static void map_walk_read(void *context, struct engine *engine) {
     struct rectangle rows = walk->rectangle;
     rows.query0 = walk->rectangle.query0 + walk->row;
     rows.query1 = rows.query0 + walk->rows;
-    walk->status = attention_read(engine, walk->lease.activations, (int)walk->layer, (int)walk->head, &rows, walk->block, walk->error,
+    walk->status = attention_read(engine, walk->lease.activations, (int)walk->layer, (int)walk->head, &rows, walk->block,
+                                  walk->error,
                                   sizeof walk->error);
 }
 

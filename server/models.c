@@ -244,7 +244,8 @@ static struct entry *models_default(struct models *models, const struct entry_li
 static bool models_no_such(const struct entry_list *list, const char *id, struct problem *problem) {
     if (list->count == 0)
         return problem_at(problem, 422, "/model", "there is no model yet; scripts/fetch_model %s gets one", DEFAULT_MODEL);
-    return problem_at(problem, 422, "/model", "there is no model '%.100s' here; ask GET /api/v1/models, or run headscope models, "
+    return problem_at(problem, 422, "/model",
+                      "there is no model '%.100s' here; ask GET /api/v1/models, or run headscope models, "
                       "for the ids that are", id ? id : DEFAULT_MODEL);
 }
 
@@ -278,7 +279,8 @@ bool models_acquire_digest(struct models *models, const char *digest, struct mod
         found = strcmp(entry->digest, digest) == 0 && models_lease(entry, lease, problem);
     }
     if (fine && !found)
-        fine = problem_set(problem, 409, "the model that made this analysis (file with SHA-256 %.12s...) is not in the models "
+        fine = problem_set(problem, 409,
+                           "the model that made this analysis (file with SHA-256 %.12s...) is not in the models "
                            "folder any more, and its maps are computed from it; put the file back. The statistics and "
                            "thumbnails need no model", digest);
     entry_list_clear(&list);

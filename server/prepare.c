@@ -11,9 +11,11 @@ static bool prepare_text(const struct analysis_request *request, struct prepared
     const struct model_info *info = model_describe(model);
     char error[256] = "";
     if (request->text_pair)
-        return problem_at(problem, 422, "/text_pair", "model '%s' reads one text, not a pair; leave text_pair out", prepared->model.id);
+        return problem_at(problem, 422, "/text_pair", "model '%s' reads one text, not a pair; leave text_pair out",
+                          prepared->model.id);
     if (!info->tokenizer[0])
-        return problem_at(problem, 422, "/text", "model '%s' has no tokenizer; give token_ids instead of a text", prepared->model.id);
+        return problem_at(problem, 422, "/text", "model '%s' has no tokenizer; give token_ids instead of a text",
+                          prepared->model.id);
     struct tokenize_options options = {.parse_special = request->parse_special, .add_special = request->add_special};
     enum engine_status status = model_tokenize(model, request->text, request->text_size, &options, &prepared->tokens,
                                                &prepared->n, error, sizeof error);
@@ -31,7 +33,8 @@ static bool prepare_ids(const struct analysis_request *request, struct prepared 
         char pointer[48];
         if (id >= info->vocabulary) {
             snprintf(pointer, sizeof pointer, "/token_ids/%zu", i);
-            return problem_at(problem, 422, pointer, "token id %d is not in the model's vocabulary of %d", id, info->vocabulary);
+            return problem_at(problem, 422, pointer, "token id %d is not in the model's vocabulary of %d", id,
+                              info->vocabulary);
         }
         prepared->tokens[i].id = id;
         size_t size;
@@ -59,7 +62,8 @@ static bool prepare_excluded(const struct analysis_request *request, struct prep
     } else if (request->exclude == EXCLUDE_LIST) {
         size_t count = request->position_count;
         if (count > 0 && request->positions[count - 1] >= n)
-            return problem_at(problem, 422, "/exclude_keys", "position %u is outside the text, which has %zu tokens (0 to %zu)",
+            return problem_at(problem, 422, "/exclude_keys",
+                              "position %u is outside the text, which has %zu tokens (0 to %zu)",
                               request->positions[count - 1], n, n - 1);
         if (count) memcpy(prepared->excluded, request->positions, count * sizeof *prepared->excluded);
         prepared->excluded_count = count;
@@ -72,7 +76,8 @@ static bool prepare_rest(const struct analysis_request *request, struct prepared
     const char *pointer = request->text ? "/text" : "/token_ids";
     if (prepared->n == 0) return problem_at(problem, 422, pointer, "the text gives no token; write something");
     if (prepared->n > (size_t)context)
-        return problem_at(problem, 422, pointer, "the text has %zu tokens, and model '%s' reads %d at most; shorten it", prepared->n,
+        return problem_at(problem, 422, pointer, "the text has %zu tokens, and model '%s' reads %d at most; shorten it",
+                          prepared->n,
                           prepared->model.id, context);
     prepared->ids = malloc(prepared->n * sizeof *prepared->ids);
     if (!prepared->ids) return problem_memory(problem);

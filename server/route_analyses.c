@@ -76,7 +76,8 @@ static bool write_document(struct analysis *analysis, struct json_text *out, str
     bool sound = json_document(out, &source);
     free(copy);
     if (out->failed) return problem_memory(problem);
-    return sound || problem_set(problem, 500, "what the database holds for this analysis cannot be read; delete it and ask again");
+    return sound || problem_set(problem, 500,
+                                "what the database holds for this analysis cannot be read; delete it and ask again");
 }
 
 static void reply_document(struct http_request *request, struct analysis *analysis) {
@@ -223,9 +224,11 @@ static bool list_page(struct app *app, size_t limit, const char *cursor, struct 
     char error[512] = "";
     *page = (struct page){0};
     if (app->cache) {
-        enum cache_status status = cache_list(app->cache, limit, cursor, &page->entries, &page->count, page->next, error, sizeof error);
+        enum cache_status status = cache_list(app->cache, limit, cursor, &page->entries, &page->count, page->next, error,
+                                              sizeof error);
         if (status == CACHE_OK) return true;
-        if (status == CACHE_MISS) return problem_set(problem, 400, "there is no such cursor; take next_cursor of the page before");
+        if (status == CACHE_MISS) return problem_set(problem, 400,
+                                                     "there is no such cursor; take next_cursor of the page before");
         log_write(app->log, LEVEL_WARNING, "cache", "the list could not be read: %s", error);
     }
     return analyses_unstored(app->analyses, &page->entries, &page->count) || problem_memory(problem);

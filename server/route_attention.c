@@ -44,7 +44,8 @@ static struct map_walk *walk_of_request(struct app *app, struct http_request *re
             fine = problem_set(&problem, 413, "these are %zu weights, and .%s gives %zu at most; ask for .npy, or cut with "
                                "?queries=a:b&keys=c:d", weights, end, weights_max);
         if (!fine) problem_reply(request, &problem);
-        if (fine && !api_immutable(request, http_capture(request, 0), "/attention/%zu/%zu-%zu.%s?%zu:%zu,%zu:%zu", walk->layer, walk->head,
+        if (fine && !api_immutable(request, http_capture(request, 0), "/attention/%zu/%zu-%zu.%s?%zu:%zu,%zu:%zu",
+                                   walk->layer, walk->head,
                                    walk->head_end, end, r->query0, r->query1, r->key0, r->key1))
             return walk;
     }
@@ -201,7 +202,8 @@ struct tile {
 
 static void tile_read(void *context, struct engine *engine) {
     struct tile *tile = context;
-    tile->status = attention_tile(engine, tile->activations, (int)tile->layer, (int)tile->head, (int)tile->zoom, tile->x, tile->y,
+    tile->status = attention_tile(engine, tile->activations, (int)tile->layer, (int)tile->head, (int)tile->zoom, tile->x,
+                                  tile->y,
                                   tile->pooling, tile->pixels, &tile->width, &tile->height, tile->error, sizeof tile->error);
 }
 
@@ -214,7 +216,8 @@ static bool tile_place(const struct http_request *request, struct tile *tile, st
     size_t zoom = 0;
     for (; fine && zoom < tile->zoom && side > 1; zoom++) side = (side + 1) / 2;
     fine = fine && zoom == tile->zoom && tile->x <= (side - 1) / TILE_SIDE && tile->y <= (side - 1) / TILE_SIDE;
-    return fine || problem_set(problem, 404, "there is no tile %.20s/%.20s/%.20s; zoom 0 is one weight a pixel, each level halves, and "
+    return fine || problem_set(problem, 404,
+                               "there is no tile %.20s/%.20s/%.20s; zoom 0 is one weight a pixel, each level halves, and "
                                "x and y count tiles of 256 pixels within the map", http_capture(request, 3), http_capture(request, 4),
                                http_capture(request, 5));
 }
@@ -241,7 +244,8 @@ void route_tile(struct app *app, struct http_request *request) {
     tile.activations = lease.activations;
     bool fine = tile_place(request, &tile, &problem), answered = false;
     if (fine)
-        answered = api_immutable(request, http_capture(request, 0), "/tile/%zu/%zu/%zu/%zu/%zu?%d", tile.layer, tile.head, tile.zoom, tile.x,
+        answered = api_immutable(request, http_capture(request, 0), "/tile/%zu/%zu/%zu/%zu/%zu?%d", tile.layer, tile.head,
+                                 tile.zoom, tile.x,
                                  tile.y, (int)tile.pooling);
     if (fine && !answered) {
         tile.pixels = malloc(TILE_SIDE * TILE_SIDE);
