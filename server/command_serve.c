@@ -200,15 +200,9 @@ static void set_signals(sigset_t *signals) {
     pthread_sigmask(SIG_BLOCK, signals, NULL); /* before any thread starts: all inherit it */
 }
 
-static void give_up(int number) {
-    (void)number;
-    _exit(EXIT_SUCCESS); /* it was asked to end, and has had its time */
-}
-
 /* From the signal on: a second one ends the process at once, and an alarm does if something does not let go. */
 static void stop(struct app *app, struct http_server *server, const sigset_t *signals, pthread_t *looking) {
-    signal(SIGALRM, give_up);
-    alarm(LAST_RESORT_S);
+    alarm(LAST_RESORT_S); /* main.c ends the program */
     pthread_sigmask(SIG_UNBLOCK, signals, NULL);
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);

@@ -17,6 +17,12 @@ static command_function *const command_table[COMMAND_COUNT] = {
     [COMMAND_VERSION] = command_version,
 };
 
+/* An alarm is only set while the program stops: it was asked to end, and has had its time. */
+static void give_up(int number) {
+    (void)number;
+    _exit(EXIT_SUCCESS);
+}
+
 int main(int argc, char **argv) {
     struct options options;
     char error[512];
@@ -34,6 +40,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "headscope: out of memory\n");
         return EXIT_FAILURE;
     }
+    signal(SIGALRM, give_up);
     signal(SIGPIPE, SIG_IGN); /* a reader that left is an error of a write, not a death */
     struct log *log = log_create(STDERR_FILENO, options.log_format, options.log_level);
     if (!log) fprintf(stderr, "headscope: out of memory; going on without a log\n");
