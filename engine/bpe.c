@@ -6,6 +6,7 @@
 #include "engine/checked.h"
 #include "engine/failure.h"
 #include "engine/table.h"
+#include "engine/utf8.h"
 
 enum { MERGES_MAX = 1 << 22 };
 
@@ -15,11 +16,13 @@ struct merge {
 
 struct bpe {
     const struct vocabulary *vocabulary;
-    bool whole_words;
+    struct bpe_options options;
     struct merge *merges; /* [count], the first wins */
     size_t count;
     struct table *ranks;  /* (left, right) -> place in merges */
-    uint32_t byte_token[256];
+    uint32_t *score_rank; /* [vocabulary_count], equal scores equal; NULL: by merges */
+    size_t longest;       /* bytes of the longest token */
+    uint32_t byte_token[256]; /* where words start as bytes */
 };
 
 /* A stretch of the word, in a doubly linked list. A symbol that was merged into the one before has end == start. */
@@ -29,70 +32,75 @@ struct bpe_symbol {
 };
 #define NONE UINT32_MAX
 
-/* The pair that starts at symbol `place`. It is stale once the symbols there are no longer the merge's left and right. */
+/* The pair that starts at symbol `place` and ends at byte `end`. Symbols only grow: once the pair there ends elsewhere, this one
+ * is stale. */
 struct bpe_candidate {
-    uint32_t rank, place;
+    uint32_t rank, place, whole, end;
 };
 
-/* ---- reading ----------------------------------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------------------------------------------ */
 
 static uint64_t pair_key(uint32_t left, uint32_t right) {
     return (uint64_t)left << 32 | right;
 }
 
-/* "left right". A part may start with a space only where its token is spelt so, hence the search from the second byte. */
-static bool parse_merge(const struct vocabulary *vocabulary, struct gguf_string text, char *joined, struct merge *merge) {
-    const char *space = text.size > 2 ? memchr(text.data + 1, ' ', text.size - 2) : NULL;
-    if (space == NULL) return false;
-    size_t left = (size_t)(space - text.data), right = text.size - left - 1;
-    memcpy(joined, text.data, left);
-    memcpy(joined + left, space + 1, right);
-    return vocabulary_find_spelt(vocabulary, joined, left, &merge->left) &&
-           vocabulary_find_spelt(vocabulary, joined + left, right, &merge->right) &&
-           vocabulary_find_spelt(vocabulary, joined, left + right, &merge->whole);
+static bool find_merge(const struct vocabulary *vocabulary, const struct bpe_merge_source *source, struct merge *merge) {
+    char joined[SPELLING_SIZE_MAX];
+    const char *left, *right;
+    size_t left_size, right_size;
+    if (!source->next(source->context, &left, &left_size, &right, &right_size) || left_size == 0 || right_size == 0 ||
+        left_size > sizeof joined || right_size > sizeof joined - left_size)
+        return false;
+    memcpy(joined, left, left_size);
+    memcpy(joined + left_size, right, right_size);
+    return vocabulary_find_spelt(vocabulary, joined, left_size, &merge->left) &&
+           vocabulary_find_spelt(vocabulary, joined + left_size, right_size, &merge->right) &&
+           vocabulary_find_spelt(vocabulary, joined, left_size + right_size, &merge->whole);
 }
 
-static enum engine_status read_merges(const struct gguf_value *value, struct bpe *bpe, char *error, size_t error_size) {
-    char joined[SPELLING_SIZE_MAX];
-    struct gguf_cursor cursor = gguf_elements(value);
-    for (bpe->count = 0; bpe->count < value->count; bpe->count++) {
+static enum engine_status read_merges(struct bpe *bpe, const struct bpe_merge_source *source, char *error, size_t error_size) {
+    for (bpe->count = 0; bpe->count < source->count; bpe->count++) {
         struct merge *merge = &bpe->merges[bpe->count];
-        struct gguf_string text;
         uint32_t other;
-        if (!gguf_next_string(&cursor, &text) || text.size > sizeof joined ||
-            !parse_merge(bpe->vocabulary, text, joined, merge))
+        if (!find_merge(bpe->vocabulary, source, merge))
             return engine_fail(ENGINE_BROKEN, error, error_size,
-                               "the model file is damaged: merge %zu of its tokenizer does not "
-                               "join two tokens to a third", bpe->count);
+                               "the tokenizer is damaged: its merge %zu does not join two tokens to a third", bpe->count);
         uint64_t key = pair_key(merge->left, merge->right);
         if (table_find(bpe->ranks, key, &other))
-            return engine_fail(ENGINE_BROKEN, error, error_size,
-                               "the model file is damaged: merges %u and %zu of its tokenizer "
-                               "are the same", other, bpe->count);
+            return engine_fail(ENGINE_BROKEN, error, error_size, "the tokenizer is damaged: its merges %u and %zu are the same",
+                               other, bpe->count);
         table_add(bpe->ranks, key, (uint32_t)bpe->count);
     }
     return ENGINE_OK;
 }
 
-enum engine_status bpe_from_gguf(const struct gguf *gguf, const struct vocabulary *vocabulary, bool whole_words,
-                                 struct bpe **bpe, char *error, size_t error_size) {
-    const struct gguf_value *value = gguf_find(gguf, "tokenizer.ggml.merges");
-    if (value == NULL || !value->array || (value->type != GGUF_STRING && value->count > 0) || value->count > MERGES_MAX)
-        return engine_fail(ENGINE_BROKEN, error, error_size,
-                           "the model file is damaged: tokenizer.ggml.merges is missing or no "
-                           "list of texts");
+static struct bpe *start(const struct vocabulary *vocabulary, struct bpe_options options) {
     struct bpe *made = calloc(1, sizeof *made);
-    if (made == NULL) return engine_fail_memory(error, error_size);
+    if (made == NULL) return NULL;
     made->vocabulary = vocabulary;
-    made->whole_words = whole_words;
-    made->merges = calloc(value->count + 1, sizeof *made->merges);
-    made->ranks = table_create(value->count);
-    enum engine_status status = made->merges != NULL && made->ranks != NULL ? read_merges(value, made, error, error_size)
-                                                                           : engine_fail_memory(error, error_size);
+    made->options = options;
     for (unsigned byte = 0; byte < 256; byte++) {
         const char text = (char)byte;
-        if (!vocabulary_find(vocabulary, &text, 1, &made->byte_token[byte])) made->byte_token[byte] = BPE_UNKNOWN;
+        if (!vocabulary_find(vocabulary, &text, 1, &made->byte_token[byte])) made->byte_token[byte] = BPE_NONE;
     }
+    for (uint32_t id = 0; id < vocabulary_count(vocabulary); id++) {
+        size_t size;
+        vocabulary_bytes(vocabulary, id, &size);
+        if (vocabulary_is_made(vocabulary, id) && size > made->longest) made->longest = size;
+    }
+    return made;
+}
+
+enum engine_status bpe_create(const struct vocabulary *vocabulary, struct bpe_options options,
+                              const struct bpe_merge_source *merges, struct bpe **bpe, char *error, size_t error_size) {
+    if (merges->count > MERGES_MAX)
+        return engine_fail(ENGINE_BROKEN, error, error_size, "the tokenizer is damaged: it has %zu merges", merges->count);
+    struct bpe *made = start(vocabulary, options);
+    if (made == NULL) return engine_fail_memory(error, error_size);
+    made->merges = calloc(merges->count + 1, sizeof *made->merges);
+    made->ranks = table_create(merges->count);
+    enum engine_status status = made->merges != NULL && made->ranks != NULL ? read_merges(made, merges, error, error_size)
+                                                                           : engine_fail_memory(error, error_size);
     if (status != ENGINE_OK) {
         bpe_destroy(made);
         return status;
@@ -101,22 +109,67 @@ enum engine_status bpe_from_gguf(const struct gguf *gguf, const struct vocabular
     return ENGINE_OK;
 }
 
+static int by_score(const void *a, const void *b, void *context) {
+    const float *scores = context;
+    float left = scores[*(const uint32_t *)a], right = scores[*(const uint32_t *)b];
+    return (left < right) - (left > right);
+}
+
+/* Ranks from the highest score down; equal scores share one. */
+static bool rank_scores(struct bpe *bpe, const float *scores) {
+    size_t count = vocabulary_count(bpe->vocabulary);
+    uint32_t *ids = malloc(count * sizeof *ids);
+    bpe->score_rank = malloc(count * sizeof *bpe->score_rank);
+    if (ids != NULL && bpe->score_rank != NULL) {
+        for (size_t i = 0; i < count; i++) ids[i] = (uint32_t)i;
+        qsort_r(ids, count, sizeof *ids, by_score, (void *)(uintptr_t)scores);
+        for (uint32_t i = 0, rank = 0; i < count; i++) {
+            if (i > 0 && scores[ids[i]] < scores[ids[i - 1]]) rank = i;
+            bpe->score_rank[ids[i]] = rank;
+        }
+    }
+    free(ids);
+    return ids != NULL && bpe->score_rank != NULL;
+}
+
+enum engine_status bpe_create_scored(const struct vocabulary *vocabulary, struct bpe_options options, const float *scores,
+                                     struct bpe **bpe, char *error, size_t error_size) {
+    struct bpe *made = start(vocabulary, options);
+    if (made == NULL || !rank_scores(made, scores)) {
+        bpe_destroy(made);
+        return engine_fail_memory(error, error_size);
+    }
+    *bpe = made;
+    return ENGINE_OK;
+}
+
 void bpe_destroy(struct bpe *bpe) {
     if (bpe == NULL) return;
     free(bpe->merges);
+    free(bpe->score_rank);
     table_destroy(bpe->ranks);
     free(bpe);
 }
 
-void bpe_hash(const struct bpe *bpe, struct sha256_ctx *context) {
-    for (size_t i = 0; i < bpe->count; i++) {
-        uint8_t bytes[8];
-        for (unsigned j = 0; j < 4; j++) {
-            bytes[j] = (uint8_t)(bpe->merges[i].left >> 8 * j);
-            bytes[4 + j] = (uint8_t)(bpe->merges[i].right >> 8 * j);
-        }
+static void hash_u32s(struct sha256_ctx *context, const uint32_t *numbers, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t bytes[4] = {(uint8_t)numbers[i], (uint8_t)(numbers[i] >> 8), (uint8_t)(numbers[i] >> 16),
+                                  (uint8_t)(numbers[i] >> 24)};
         sha256_update(context, sizeof bytes, bytes);
     }
+}
+
+void bpe_hash(const struct bpe *bpe, struct sha256_ctx *context) {
+    const struct bpe_options *o = &bpe->options;
+    const uint8_t flags[] = {o->bytes, o->whole_words, o->byte_fallback, o->fuse_unknown, o->drop_unknown,
+                             bpe->score_rank != NULL};
+    sha256_update(context, sizeof flags, flags);
+    hash_u32s(context, &o->unknown, 1);
+    for (size_t i = 0; i < bpe->count; i++) {
+        const uint32_t pair[2] = {bpe->merges[i].left, bpe->merges[i].right};
+        hash_u32s(context, pair, 2);
+    }
+    if (bpe->score_rank != NULL) hash_u32s(context, bpe->score_rank, vocabulary_count(bpe->vocabulary));
 }
 
 /* ---- the heap: smallest rank first, then leftmost ----------------------------------------------------------- */
@@ -157,66 +210,141 @@ static struct bpe_candidate heap_pop(struct bpe_scratch *scratch) {
 
 /* ---- merging ----------------------------------------------------------------------------------------------- */
 
-/* Makes the pair that starts at `place` a candidate, if there is one and it can merge. */
-static bool consider(const struct bpe *bpe, struct bpe_scratch *scratch, uint32_t place) {
+/* Pushes the pair that starts at `place`, if it ranks. */
+static bool consider(const struct bpe *bpe, struct bpe_scratch *scratch, const char *word, uint32_t place) {
     if (place == NONE || scratch->symbols[place].after == NONE) return true;
-    uint32_t rank, right = scratch->symbols[scratch->symbols[place].after].id;
-    if (!table_find(bpe->ranks, pair_key(scratch->symbols[place].id, right), &rank)) return true;
-    return heap_push(scratch, (struct bpe_candidate){rank, place});
+    const struct bpe_symbol *left = &scratch->symbols[place], *right = &scratch->symbols[left->after];
+    struct bpe_candidate candidate = {.place = place, .end = right->end};
+    if (bpe->score_rank != NULL) {
+        size_t size = right->end - left->start;
+        if (size > bpe->longest || !vocabulary_find(bpe->vocabulary, word + left->start, size, &candidate.whole)) return true;
+        candidate.rank = bpe->score_rank[candidate.whole];
+    } else {
+        if (left->id == BPE_NONE || right->id == BPE_NONE ||
+            !table_find(bpe->ranks, pair_key(left->id, right->id), &candidate.rank))
+            return true;
+        candidate.whole = bpe->merges[candidate.rank].whole;
+    }
+    return heap_push(scratch, candidate);
+}
+
+static bool merge_symbols(const struct bpe *bpe, struct bpe_scratch *scratch, const char *word) {
+    struct bpe_symbol *symbols = scratch->symbols;
+    while (scratch->heap_size > 0) {
+        struct bpe_candidate candidate = heap_pop(scratch);
+        struct bpe_symbol *left = &symbols[candidate.place];
+        if (left->end == left->start || left->after == NONE) continue;
+        struct bpe_symbol *right = &symbols[left->after];
+        if (right->end != candidate.end) continue;
+        left->id = candidate.whole;
+        left->end = right->end;
+        left->after = right->after;
+        right->end = right->start;
+        if (left->after != NONE) symbols[left->after].before = candidate.place;
+        if (!consider(bpe, scratch, word, left->before) || !consider(bpe, scratch, word, candidate.place)) return false;
+    }
+    return true;
+}
+
+/* There is room: no word has more symbols than bytes. */
+static void add_symbol(struct bpe_scratch *scratch, uint32_t id, size_t start, size_t end) {
+    uint32_t place = (uint32_t)scratch->symbol_count++;
+    scratch->symbols[place] = (struct bpe_symbol){
+        .id = id,
+        .start = (uint32_t)start,
+        .end = (uint32_t)end,
+        .before = place > 0 ? place - 1 : NONE,
+        .after = NONE,
+    };
+    if (place > 0) scratch->symbols[place - 1].after = place;
+}
+
+/* The tokens of a character's bytes, if there are all. */
+static bool add_bytes(const struct bpe *bpe, struct bpe_scratch *scratch, const char *word, size_t start, size_t end) {
+    uint32_t id;
+    for (size_t i = start; i < end; i++)
+        if (!vocabulary_find_byte(bpe->vocabulary, (unsigned char)word[i], &id)) return false;
+    for (size_t i = start; i < end; i++) {
+        vocabulary_find_byte(bpe->vocabulary, (unsigned char)word[i], &id);
+        add_symbol(scratch, id, i, i + 1);
+    }
+    return true;
+}
+
+static void add_unknown(const struct bpe *bpe, struct bpe_scratch *scratch, size_t start, size_t end, bool *fusing) {
+    struct bpe_symbol *last = scratch->symbol_count > 0 ? &scratch->symbols[scratch->symbol_count - 1] : NULL;
+    if (*fusing && last != NULL) last->end = (uint32_t)end;
+    else add_symbol(scratch, bpe->options.unknown, start, end);
+    *fusing = bpe->options.fuse_unknown && bpe->options.unknown != BPE_NONE;
 }
 
 static bool start_symbols(const struct bpe *bpe, struct bpe_scratch *scratch, const char *word, size_t size) {
     if (size > scratch->symbol_room) {
         size_t bytes;
-        if (!checked_multiply(size, sizeof *scratch->symbols, &bytes)) return false;
+        if (size >= NONE || !checked_multiply(size, sizeof(struct bpe_symbol), &bytes)) return false;
         struct bpe_symbol *symbols = realloc(scratch->symbols, bytes);
         if (symbols == NULL) return false;
         scratch->symbols = symbols;
         scratch->symbol_room = size;
     }
-    for (uint32_t i = 0; i < size; i++)
-        scratch->symbols[i] = (struct bpe_symbol){
-            .id = bpe->byte_token[(unsigned char)word[i]],
-            .start = i,
-            .end = i + 1,
-            .before = i > 0 ? i - 1 : NONE,
-            .after = i + 1 < size ? i + 1 : NONE,
-        };
+    scratch->symbol_count = 0;
+    bool fusing = false;
+    for (size_t at = 0, length = 1; at < size; at += length) {
+        uint32_t id, character;
+        if (bpe->options.bytes) {
+            id = bpe->byte_token[(unsigned char)word[at]];
+        } else {
+            length = utf8_character(word + at, size - at, &character);
+            if (length == 0) length = 1; /* cannot be: words are valid */
+            if (!vocabulary_find(bpe->vocabulary, word + at, length, &id)) id = BPE_NONE;
+        }
+        if (id != BPE_NONE) {
+            add_symbol(scratch, id, at, at + length);
+            fusing = false;
+        } else if (!bpe->options.byte_fallback || bpe->score_rank != NULL ||
+                   !add_bytes(bpe, scratch, word, at, at + length)) {
+            add_unknown(bpe, scratch, at, at + length, &fusing);
+        }
+    }
     scratch->heap_size = 0;
-    for (uint32_t i = 0; i + 1 < size; i++)
-        if (!consider(bpe, scratch, i)) return false;
+    for (uint32_t i = 0; i + 1 < scratch->symbol_count; i++)
+        if (!consider(bpe, scratch, word, i)) return false;
     return true;
 }
 
-static bool merge_symbols(const struct bpe *bpe, struct bpe_scratch *scratch) {
-    struct bpe_symbol *symbols = scratch->symbols;
-    while (scratch->heap_size > 0) {
-        struct bpe_candidate candidate = heap_pop(scratch);
-        const struct merge *merge = &bpe->merges[candidate.rank];
-        struct bpe_symbol *left = &symbols[candidate.place];
-        if (left->end == left->start || left->after == NONE) continue;
-        struct bpe_symbol *right = &symbols[left->after];
-        if (left->id != merge->left || right->id != merge->right) continue;
-        left->id = merge->whole;
-        left->end = right->end;
-        left->after = right->after;
-        right->end = right->start;
-        if (left->after != NONE) symbols[left->after].before = candidate.place;
-        if (!consider(bpe, scratch, left->before) || !consider(bpe, scratch, candidate.place)) return false;
+typedef enum engine_status token_function(void *context, uint32_t id, size_t start, size_t end);
+
+/* What is no token: by scores, its bytes; else left out, or handed on as unknown. */
+static enum engine_status put_unknown(const struct bpe *bpe, const char *word, const struct bpe_symbol *symbol,
+                                      token_function *token, void *context) {
+    uint32_t id;
+    bool all = bpe->score_rank != NULL && bpe->options.byte_fallback;
+    for (uint32_t i = symbol->start; i < symbol->end && all; i++)
+        all = vocabulary_find_byte(bpe->vocabulary, (unsigned char)word[i], &id);
+    if (!all) {
+        if (bpe->options.unknown == BPE_NONE && bpe->options.drop_unknown) return ENGINE_OK;
+        return token(context, bpe->options.unknown, symbol->start, symbol->end);
     }
-    return true;
+    enum engine_status status = ENGINE_OK;
+    for (uint32_t i = symbol->start; i < symbol->end && status == ENGINE_OK; i++) {
+        vocabulary_find_byte(bpe->vocabulary, (unsigned char)word[i], &id);
+        status = token(context, id, i, (size_t)i + 1);
+    }
+    return status;
 }
 
 enum engine_status bpe_word(const struct bpe *bpe, struct bpe_scratch *scratch, const char *word, size_t size,
-                            enum engine_status (*token)(void *context, uint32_t id, size_t start, size_t end), void *context) {
+                            token_function *token, void *context) {
     uint32_t whole;
     if (size == 0) return ENGINE_OK;
-    if (bpe->whole_words && vocabulary_find(bpe->vocabulary, word, size, &whole)) return token(context, whole, 0, size);
-    if (!start_symbols(bpe, scratch, word, size) || !merge_symbols(bpe, scratch)) return ENGINE_NO_MEMORY;
+    if (bpe->options.whole_words && vocabulary_find(bpe->vocabulary, word, size, &whole)) return token(context, whole, 0, size);
+    if (!start_symbols(bpe, scratch, word, size) || !merge_symbols(bpe, scratch, word)) return ENGINE_NO_MEMORY;
     enum engine_status status = ENGINE_OK;
-    for (uint32_t place = 0; place != NONE && status == ENGINE_OK; place = scratch->symbols[place].after) {
+    for (uint32_t place = 0; place != NONE && scratch->symbol_count > 0 && status == ENGINE_OK;
+         place = scratch->symbols[place].after) {
         const struct bpe_symbol *symbol = &scratch->symbols[place];
-        status = token(context, symbol->id, symbol->start, symbol->end);
+        if (symbol->id == BPE_NONE) status = put_unknown(bpe, word, symbol, token, context);
+        else status = token(context, symbol->id, symbol->start, symbol->end);
     }
     return status;
 }

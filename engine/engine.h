@@ -76,15 +76,21 @@ struct token {
     int32_t id;
     uint32_t start, end; /* bytes of the text; a special token that is not in the text has start = end = 0 */
     bool special;        /* what the tokenizer flags special, nothing else */
+    uint8_t sequence;    /* of a pair: the text, 0 or 1, that start and end count in; of a token that was added, the text before it */
+    uint8_t type;        /* token type (segment) that an encoder reads beside the id */
 };
 
 struct tokenize_options {
     bool parse_special; /* special tokens spelt in the text count as such */
     bool add_special;   /* add what the tokenizer adds by itself (<bos>, [CLS], ...) */
+    const char *pair;   /* the second text of a pair; NULL: there is none */
+    size_t pair_size;
 };
 
 /* text: `size` bytes of UTF-8, may hold NULs. Invalid UTF-8: ENGINE_INVALID, with the byte offset in `error`.
- * *tokens: *n of them, freed with free(). The byte ranges of tokens from the text tile it. */
+ * *tokens: *n of them, freed with free(). Byte ranges point into the user's own text, whatever was normalised: they ascend, leave out
+ * what was dropped (white space between BERT's words), overlap where one character became several tokens, and are empty where a
+ * token was made of nothing in the text (an inserted space). A tokenizer that changes nothing gives ranges that tile the text. */
 enum engine_status model_tokenize(const struct model *model, const char *text, size_t size,
                                   const struct tokenize_options *options, struct token **tokens, size_t *n,
                                   char *error, size_t error_size);

@@ -448,6 +448,16 @@ bool gguf_next_integer(struct gguf_cursor *cursor, int64_t *result) {
     return true;
 }
 
+bool gguf_next_number(struct gguf_cursor *cursor, double *result) {
+    size_t size = type_size(cursor->type);
+    if (cursor->left == 0 || size == 0 || (size_t)(cursor->end - cursor->at) < size) return false;
+    const struct gguf_value element = {.type = cursor->type, .count = 1, .data = cursor->at, .end = cursor->end};
+    if (!gguf_number(&element, result)) return false;
+    cursor->at += size;
+    cursor->left--;
+    return true;
+}
+
 bool gguf_string(const struct gguf_value *value, struct gguf_string *result) {
     struct gguf_cursor cursor = gguf_elements(value);
     return !value->array && gguf_next_string(&cursor, result);

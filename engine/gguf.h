@@ -69,6 +69,7 @@ struct gguf_cursor {
 struct gguf_cursor gguf_elements(const struct gguf_value *array);
 bool gguf_next_string(struct gguf_cursor *cursor, struct gguf_string *result);
 bool gguf_next_integer(struct gguf_cursor *cursor, int64_t *result);
+bool gguf_next_number(struct gguf_cursor *cursor, double *result); /* any integer or float */
 
 bool gguf_string_is(struct gguf_string string, const char *text);
 

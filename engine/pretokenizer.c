@@ -1,68 +1,18 @@
 #include "engine/pretokenizer.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/failure.h"
+#include "engine/utf8.h"
 
-/* ---- the patterns ------------------------------------------------------------------------------------------ */
-
-/* The characters with Unicode's White_Space property. PCRE2's \s also takes U+180E, which lost it in Unicode 6.3. */
-#define SPACE "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-
-/* GPT-2 (Radford et al. 2019): contractions, words, numbers, the rest, each with the space before it. */
-#define GPT2                                                                                                   \
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"
-
-/* Llama 3: numbers in threes, line breaks apart, any one character that is no letter before a word. */
-#define LLAMA3                                                                                                 \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n]*"  \
-    "|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"
-
-/* Tekken (Mistral NeMo): words also part where small letters are followed by capitals; digits one by one. */
-#define TEKKEN                                                                                                 \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"                \
-    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*"               \
-    "|\\p{N}| ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n/]*|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"
-
-enum { PATTERNS_MAX = 2 };
-
-/* Names whose tokenizers also normalise the text (qwen2, command-r, ...) must not be added without their normalisation. */
-static const struct description {
-    const char *name;
-    const char *patterns[PATTERNS_MAX];
-    bool takes_whole_words, adds_start;
-} descriptions[] = {
-    {"gpt-2", {GPT2}, false, false},
-    {"phi-2", {GPT2}, false, false},
-    {"smollm", {"\\p{N}", GPT2}, false, false},
-    {"starcoder", {"\\p{N}", GPT2}, false, false},
-    {"refact", {"\\p{N}", GPT2}, false, false},
-    {"llama-bpe", {LLAMA3}, true, true},
-    {"llama3", {LLAMA3}, true, true},
-    {"llama-v3", {LLAMA3}, true, true},
-    {"tekken", {TEKKEN}, true, true},
-};
-
-/* Generous for patterns that hardly backtrack, yet an end for every text. */
-enum { MATCH_LIMIT = 50000000, DEPTH_LIMIT = 50000000, HEAP_LIMIT_KIB = 256 << 10 };
-enum { JIT_STACK_MIN = 32 << 10, JIT_STACK_MAX = 1 << 20 };
-
-struct pretokenizer {
-    const struct description *description;
-    int pattern_count;
-    pcre2_code *patterns[PATTERNS_MAX];
-};
+enum { STEPS_MAX = 64 };
 
 struct splitter {
     const struct pretokenizer *pretokenizer;
-    pcre2_match_data *found[PATTERNS_MAX];
-    pcre2_match_context *limits;
-    pcre2_jit_stack *stack; /* NULL where there is no JIT */
-    const char *text;
-    enum engine_status (*word)(void *context, size_t start, size_t end);
+    struct matcher *matcher;
+    struct rewriting *changed; /* [count]: what the steps that change a piece wrote */
+    enum engine_status (*word)(void *context, struct stretch word);
     void *context;
     char *error;
     size_t error_size;
@@ -70,144 +20,238 @@ struct splitter {
 
 /* ---- making ------------------------------------------------------------------------------------------------ */
 
-static enum engine_status compile(const char *pattern, pcre2_code **code, char *error, size_t error_size) {
-    int reason;
-    PCRE2_SIZE where;
-    *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &reason, &where, NULL);
-    if (*code == NULL && reason == PCRE2_ERROR_HEAP_FAILED) return engine_fail_memory(error, error_size);
-    if (*code == NULL)
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
-                           "this PCRE2 refuses a pre-tokenizer's pattern (error %d at %zu)",
-                           reason, (size_t)where);
-    pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); /* where it fails, pcre2_match interprets: slower, not different */
+enum engine_status pretokenizer_add(struct pretokenizer *pretokenizer, struct pretokenizer_step step, const void *definition,
+                                    size_t definition_size, char *error, size_t error_size) {
+    struct pretokenizer_step *steps = NULL;
+    if (pretokenizer->count < STEPS_MAX) steps = realloc(pretokenizer->steps, (pretokenizer->count + 1) * sizeof *steps);
+    if (steps == NULL) {
+        pattern_destroy(step.pattern);
+        if (pretokenizer->count < STEPS_MAX) return engine_fail_memory(error, error_size);
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the tokenizer has more than %d pre-tokenizers", STEPS_MAX);
+    }
+    const uint8_t head[] = {(uint8_t)step.kind, (uint8_t)step.behaviour, step.invert, step.only_first, (uint8_t)step.class,
+                            (uint8_t)step.character, (uint8_t)(step.character >> 8), (uint8_t)(step.character >> 16),
+                            (uint8_t)definition_size, (uint8_t)(definition_size >> 8)};
+    if (pretokenizer->count == 0) sha256_init(&pretokenizer->digest);
+    sha256_update(&pretokenizer->digest, sizeof head, head);
+    if (definition_size > 0) sha256_update(&pretokenizer->digest, definition_size, definition);
+    pretokenizer->steps = steps;
+    pretokenizer->steps[pretokenizer->count++] = step;
     return ENGINE_OK;
 }
 
-enum engine_status pretokenizer_create(const char *name, size_t name_size, struct pretokenizer **pretokenizer, char *error,
-                                       size_t error_size) {
-    const struct description *description = NULL;
-    for (size_t i = 0; i < sizeof descriptions / sizeof descriptions[0]; i++)
-        if (strlen(descriptions[i].name) == name_size && memcmp(descriptions[i].name, name, name_size) == 0)
-            description = &descriptions[i];
-    if (description == NULL)
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
-                           "the pre-tokenizer \"%.*s\" (tokenizer.ggml.pre) is not supported",
-                           (int)(name_size < 64 ? name_size : 64), name);
-    struct pretokenizer *made = calloc(1, sizeof *made);
-    if (made == NULL) return engine_fail_memory(error, error_size);
-    made->description = description;
-    enum engine_status status = ENGINE_OK;
-    while (status == ENGINE_OK && made->pattern_count < PATTERNS_MAX && description->patterns[made->pattern_count] != NULL) {
-        int i = made->pattern_count;
-        status = compile(description->patterns[i], &made->patterns[i], error, error_size);
-        if (status == ENGINE_OK) made->pattern_count++;
-    }
-    if (status != ENGINE_OK) {
-        pretokenizer_destroy(made);
-        return status;
-    }
-    *pretokenizer = made;
-    return ENGINE_OK;
-}
-
-void pretokenizer_destroy(struct pretokenizer *pretokenizer) {
-    if (pretokenizer == NULL) return;
-    for (int i = 0; i < pretokenizer->pattern_count; i++) pcre2_code_free(pretokenizer->patterns[i]);
-    free(pretokenizer);
-}
-
-const char *pretokenizer_name(const struct pretokenizer *pretokenizer) {
-    return pretokenizer->description->name;
-}
-
-bool pretokenizer_takes_whole_words(const struct pretokenizer *pretokenizer) {
-    return pretokenizer->description->takes_whole_words;
-}
-
-bool pretokenizer_adds_start(const struct pretokenizer *pretokenizer) {
-    return pretokenizer->description->adds_start;
+void pretokenizer_finish(struct pretokenizer *pretokenizer) {
+    for (size_t i = 0; i < pretokenizer->count; i++) pattern_destroy(pretokenizer->steps[i].pattern);
+    free(pretokenizer->steps);
+    *pretokenizer = (struct pretokenizer){0};
 }
 
 void pretokenizer_hash(const struct pretokenizer *pretokenizer, struct sha256_ctx *context) {
-    for (int i = 0; i < pretokenizer->pattern_count; i++) {
-        const char *pattern = pretokenizer->description->patterns[i];
-        sha256_update(context, strlen(pattern) + 1, (const uint8_t *)pattern);
-    }
-    const uint8_t end[2] = {0, pretokenizer->description->takes_whole_words};
-    sha256_update(context, sizeof end, end);
+    uint8_t digest[SHA256_DIGEST_SIZE] = {0};
+    struct sha256_ctx so_far = pretokenizer->digest;
+    if (pretokenizer->count > 0) sha256_digest(&so_far, sizeof digest, digest);
+    sha256_update(context, sizeof digest, digest);
 }
 
-/* ---- splitting --------------------------------------------------------------------------------------------- */
-
-struct splitter *splitter_create(const struct pretokenizer *pretokenizer) {
+struct splitter *splitter_create(const struct pretokenizer *pretokenizer, struct matcher *matcher) {
     struct splitter *splitter = calloc(1, sizeof *splitter);
     if (splitter == NULL) return NULL;
     splitter->pretokenizer = pretokenizer;
-    splitter->limits = pcre2_match_context_create(NULL);
-    bool enough = splitter->limits != NULL;
-    for (int i = 0; i < pretokenizer->pattern_count; i++) {
-        splitter->found[i] = pcre2_match_data_create(1, NULL);
-        enough = enough && splitter->found[i] != NULL;
-    }
-    if (!enough) {
-        splitter_destroy(splitter);
+    splitter->matcher = matcher;
+    splitter->changed = calloc(pretokenizer->count + 1, sizeof *splitter->changed);
+    if (splitter->changed == NULL) {
+        free(splitter);
         return NULL;
     }
-    pcre2_set_match_limit(splitter->limits, MATCH_LIMIT);
-    pcre2_set_depth_limit(splitter->limits, DEPTH_LIMIT);
-    pcre2_set_heap_limit(splitter->limits, HEAP_LIMIT_KIB);
-    splitter->stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, NULL);
-    if (splitter->stack != NULL) pcre2_jit_stack_assign(splitter->limits, NULL, splitter->stack);
     return splitter;
 }
 
 void splitter_destroy(struct splitter *splitter) {
     if (splitter == NULL) return;
-    for (int i = 0; i < PATTERNS_MAX; i++) pcre2_match_data_free(splitter->found[i]);
-    pcre2_match_context_free(splitter->limits);
-    pcre2_jit_stack_free(splitter->stack);
+    for (size_t i = 0; i < splitter->pretokenizer->count; i++) rewriting_finish(&splitter->changed[i]);
+    free(splitter->changed);
     free(splitter);
 }
 
-static enum engine_status split_failed(struct splitter *splitter, int reason, size_t where) {
-    if (reason == PCRE2_ERROR_NOMEMORY) return engine_fail_memory(splitter->error, splitter->error_size);
-    return engine_fail(ENGINE_INVALID, splitter->error, splitter->error_size,
-                       "the text cannot be split into words near byte %zu (PCRE2 error %d); part it there", where, reason);
-}
+/* ---- cutting ----------------------------------------------------------------------------------------------- */
 
-/* Cuts text[start .. end) by pattern `level` and hands each piece to the next level, the last one's to `word`. The piece is all
- * that a pattern sees: what lies around it does not count for lookaheads. */
-static enum engine_status split(struct splitter *splitter, int level, size_t start, size_t end) {
+static enum engine_status run_step(struct splitter *splitter, size_t level, struct stretch piece);
+
+/* A piece that one step cuts. What it matches and what lies between arrives in order; parts that still may grow wait. */
+struct cut {
+    struct splitter *splitter;
+    size_t level;
+    struct stretch piece;
+    const struct pretokenizer_step *step;
+    bool waits, last_match;
+    size_t start, end; /* of what waits */
+};
+
+static enum engine_status emit(struct cut *cut, size_t start, size_t end) {
     if (start == end) return ENGINE_OK;
-    if (level == splitter->pretokenizer->pattern_count) return splitter->word(splitter->context, start, end);
-    const pcre2_code *pattern = splitter->pretokenizer->patterns[level];
-    PCRE2_SPTR piece = (PCRE2_SPTR)splitter->text + start;
-    size_t size = end - start, done = 0;
-    enum engine_status status = ENGINE_OK;
-    while (done < size && status == ENGINE_OK) {
-        int result = pcre2_match(pattern, piece, size, done, PCRE2_NO_UTF_CHECK, splitter->found[level], splitter->limits);
-        if (result == PCRE2_ERROR_JIT_STACKLIMIT)
-            result = pcre2_match(pattern, piece, size, done, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, splitter->found[level],
-                                 splitter->limits);
-        if (result == PCRE2_ERROR_NOMATCH) break;
-        if (result < 0) return split_failed(splitter, result, start + done);
-        const PCRE2_SIZE *match = pcre2_get_ovector_pointer(splitter->found[level]);
-        size_t match_start = match[0], match_end = match[1];
-        if (match_end <= match_start) return split_failed(splitter, PCRE2_ERROR_INTERNAL, start + done);
-        status = split(splitter, level + 1, start + done, start + match_start);
-        if (status == ENGINE_OK) status = split(splitter, level + 1, start + match_start, start + match_end);
-        done = match_end;
-    }
-    return status == ENGINE_OK ? split(splitter, level + 1, start + done, end) : status;
+    return run_step(cut->splitter, cut->level + 1, stretch_part(cut->piece, start, end));
 }
 
-enum engine_status splitter_run(struct splitter *splitter, const char *text, size_t size,
-                                enum engine_status (*word)(void *context, size_t start, size_t end), void *context,
-                                char *error, size_t error_size) {
-    splitter->text = text;
+static enum engine_status flush(struct cut *cut) {
+    bool waited = cut->waits;
+    cut->waits = false;
+    return waited ? emit(cut, cut->start, cut->end) : ENGINE_OK;
+}
+
+static void wait_for_more(struct cut *cut, size_t start, size_t end) {
+    cut->waits = true;
+    cut->start = start;
+    cut->end = end;
+}
+
+static enum engine_status part(struct cut *cut, size_t start, size_t end, bool match) {
+    enum engine_status status = ENGINE_OK;
+    bool before = cut->last_match;
+    if (cut->step->invert) match = !match;
+    cut->last_match = match;
+    switch (cut->step->behaviour) {
+    case SPLIT_REMOVED:
+        return match ? ENGINE_OK : emit(cut, start, end);
+    case SPLIT_ISOLATED:
+        return emit(cut, start, end);
+    case SPLIT_MERGED_WITH_NEXT:
+        if (cut->waits && !match) {
+            cut->waits = false;
+            return emit(cut, cut->start, end);
+        }
+        status = flush(cut);
+        if (status != ENGINE_OK || !match) return status == ENGINE_OK ? emit(cut, start, end) : status;
+        wait_for_more(cut, start, end);
+        return ENGINE_OK;
+    case SPLIT_MERGED_WITH_PREVIOUS:
+    case SPLIT_CONTIGUOUS:
+        if (cut->waits && (cut->step->behaviour == SPLIT_CONTIGUOUS ? match == before : match && !before)) {
+            cut->end = end;
+            return ENGINE_OK;
+        }
+        status = flush(cut);
+        wait_for_more(cut, start, end);
+        return status;
+    }
+    return status;
+}
+
+/* A match, and what lies between it and the part before, which ended at *done. */
+static enum engine_status match_part(struct cut *cut, size_t *done, size_t start, size_t end) {
+    enum engine_status status = start > *done ? part(cut, *done, start, false) : ENGINE_OK;
+    *done = end;
+    return status == ENGINE_OK ? part(cut, start, end, true) : status;
+}
+
+static enum engine_status end_parts(struct cut *cut, size_t done) {
+    enum engine_status status = done < cut->piece.size ? part(cut, done, cut->piece.size, false) : ENGINE_OK;
+    return status == ENGINE_OK ? flush(cut) : status;
+}
+
+static enum engine_status cut_by_pattern(struct cut *cut) {
+    struct search search = search_start(cut->step->pattern, cut->piece.bytes, cut->piece.size);
+    size_t done = 0, start, end;
+    bool found;
+    for (;;) {
+        enum engine_status status = search_next(&search, cut->splitter->matcher, &found, &start, &end);
+        if (status == ENGINE_NO_MEMORY) return engine_fail_memory(cut->splitter->error, cut->splitter->error_size);
+        if (status != ENGINE_OK)
+            return engine_fail(ENGINE_INVALID, cut->splitter->error, cut->splitter->error_size,
+                               "the text cannot be split into words near byte %u; part it there",
+                               stretch_origin(cut->piece, start, start).start);
+        if (!found) return end_parts(cut, done);
+        status = match_part(cut, &done, start, end);
+        if (status != ENGINE_OK) return status;
+    }
+}
+
+static enum engine_status cut_by_character(struct cut *cut) {
+    size_t done = 0;
+    for (size_t at = 0, length; at < cut->piece.size; at += length) {
+        uint32_t character;
+        length = utf8_character(cut->piece.bytes + at, cut->piece.size - at, &character);
+        if (length == 0) break; /* cannot be: stretches are valid */
+        bool match = cut->step->kind == SPLIT_CHARACTER ? character == cut->step->character
+                                                        : unicode_is(character, cut->step->class);
+        enum engine_status status = match ? match_part(cut, &done, at, at + length) : ENGINE_OK;
+        if (status != ENGINE_OK) return status;
+    }
+    return end_parts(cut, done);
+}
+
+enum word_kind { KIND_SPACE, KIND_WORD, KIND_REST };
+
+static enum engine_status cut_into_words(struct cut *cut) {
+    size_t start = 0;
+    enum word_kind last = KIND_SPACE;
+    for (size_t at = 0, length; at < cut->piece.size; at += length) {
+        uint32_t character;
+        length = utf8_character(cut->piece.bytes + at, cut->piece.size - at, &character);
+        if (length == 0) break; /* cannot be: stretches are valid */
+        enum word_kind kind = unicode_is(character, CLASS_WORD)         ? KIND_WORD
+                              : unicode_is(character, CLASS_WHITESPACE) ? KIND_SPACE
+                                                                        : KIND_REST;
+        if (kind == last) continue;
+        enum engine_status status = last != KIND_SPACE ? emit(cut, start, at) : ENGINE_OK;
+        if (status != ENGINE_OK) return status;
+        start = at;
+        last = kind;
+    }
+    return last != KIND_SPACE ? emit(cut, start, cut->piece.size) : ENGINE_OK;
+}
+
+/* ---- changing ---------------------------------------------------------------------------------------------- */
+
+static enum engine_status change(struct splitter *splitter, size_t level, struct stretch piece) {
+    const struct pretokenizer_step *step = &splitter->pretokenizer->steps[level];
+    struct rewriting *out = &splitter->changed[level];
+    char mark[4];
+    size_t mark_size = utf8_encode(step->character, mark), done = 0;
+    rewriting_clear(out);
+    if (step->kind == SPLIT_PREFIX) {
+        bool has = piece.size >= mark_size && memcmp(piece.bytes, mark, mark_size) == 0;
+        if (has || (step->only_first && stretch_origin(piece, 0, 1).start != 0)) return run_step(splitter, level + 1, piece);
+        rewriting_put(out, mark, mark_size, stretch_origin(piece, 0, 0));
+    } else {
+        const char *space;
+        while ((space = memchr(piece.bytes + done, ' ', piece.size - done)) != NULL) {
+            size_t at = (size_t)(space - piece.bytes);
+            rewriting_keep(out, piece, done, at);
+            rewriting_put(out, mark, mark_size, stretch_origin(piece, at, at + 1));
+            done = at + 1;
+        }
+    }
+    rewriting_keep(out, piece, done, piece.size);
+    if (out->failed) return engine_fail_memory(splitter->error, splitter->error_size);
+    return run_step(splitter, level + 1, rewriting_result(out));
+}
+
+static enum engine_status run_step(struct splitter *splitter, size_t level, struct stretch piece) {
+    if (piece.size == 0) return ENGINE_OK;
+    if (level == splitter->pretokenizer->count) return splitter->word(splitter->context, piece);
+    const struct pretokenizer_step *step = &splitter->pretokenizer->steps[level];
+    struct cut cut = {.splitter = splitter, .level = level, .piece = piece, .step = step};
+    switch (step->kind) {
+    case SPLIT_PATTERN:
+        return cut_by_pattern(&cut);
+    case SPLIT_CLASS:
+    case SPLIT_CHARACTER:
+        return cut_by_character(&cut);
+    case SPLIT_WORDS:
+        return cut_into_words(&cut);
+    case SPLIT_PREFIX:
+    case SPLIT_MARK:
+        return change(splitter, level, piece);
+    }
+    return ENGINE_OK;
+}
+
+enum engine_status splitter_run(struct splitter *splitter, struct stretch text,
+                                enum engine_status (*word)(void *context, struct stretch word), void *context, char *error,
+                                size_t error_size) {
     splitter->word = word;
     splitter->context = context;
     splitter->error = error;
     splitter->error_size = error_size;
-    return split(splitter, 0, 0, size);
+    return run_step(splitter, 0, text);
 }

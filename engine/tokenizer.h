@@ -1,9 +1,9 @@
 /*
  * tokenizer.h: text to tokens and back, as a model file describes it. Immutable once made; any number of threads may use one.
  *
- * A text goes through three steps: special tokens are cut out of it (vocabulary.h), what is left is split into words by the
- * pre-tokenizer's patterns (pretokenizer.h), and each word becomes tokens by byte-level BPE (bpe.h; Sennrich et al. 2016,
- * over bytes as in Radford et al. 2019).
+ * A text goes through a pipeline, the same for every model (tokenizer_parts.h): tokens that stand for themselves are cut out of it
+ * (added_tokens.h); what is left is normalised (normalizer.h), split into words (pretokenizer.h), and each word becomes tokens by
+ * the model (bpe.h, wordpiece.h, unigram.h); a template adds the tokenizer's own tokens around the text or the pair of texts.
  */
 #ifndef HEADSCOPE_ENGINE_TOKENIZER_H
 #define HEADSCOPE_ENGINE_TOKENIZER_H
@@ -18,7 +18,7 @@ enum engine_status tokenizer_from_gguf(const struct gguf *gguf, struct tokenizer
 void tokenizer_destroy(struct tokenizer *tokenizer); /* NULL is fine */
 
 const char *tokenizer_name(const struct tokenizer *tokenizer); /* "bpe (smollm)" */
-size_t tokenizer_vocabulary(const struct tokenizer *tokenizer);
+size_t tokenizer_vocabulary(const struct tokenizer *tokenizer); /* the largest id and one */
 void tokenizer_digest(const struct tokenizer *tokenizer, char digest[65]);
 
 /* As model_tokenize and model_token_bytes. */

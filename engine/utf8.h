@@ -17,4 +17,7 @@ bool utf8_is_control(uint32_t character);
 /* How many of the `size` bytes, from the first on, are valid: `size`, or the offset of the first bad byte. */
 size_t utf8_valid_prefix(const char *text, size_t size);
 
+/* Writes a character (at most U+10FFFF) and returns how many bytes it took. */
+size_t utf8_encode(uint32_t character, char bytes[4]);
+
 #endif

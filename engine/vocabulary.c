@@ -7,22 +7,22 @@
 #include "engine/table.h"
 #include "engine/utf8.h"
 
-/* tokenizer.ggml.token_type */
-enum kind { KIND_NORMAL = 1, KIND_UNKNOWN, KIND_CONTROL, KIND_USER_DEFINED, KIND_UNUSED, KIND_BYTE };
+enum flags { FLAG_THERE = 1, FLAG_SPECIAL = 2, FLAG_MADE = 4, FLAG_BYTE = 8 };
+#define NO_TOKEN UINT32_MAX
 
-/* vocabulary_match looks at no more bytes than the longest whole token has, at every place of a text: real ones have a few
- * dozen. */
-enum { WHOLE_SIZE_MAX = 1024, VOCABULARY_MAX = 1 << 22 };
+/* Byte strings, one behind the other. */
+struct strings {
+    char *bytes;
+    uint32_t *start; /* [count + 1] */
+};
 
 struct vocabulary {
     size_t count;
-    char *bytes;       /* of all tokens, one behind the other */
-    uint32_t *start;   /* [count + 1] into bytes */
-    uint8_t *kind;     /* [count] */
-    uint32_t *whole;   /* ids of user-defined and control tokens, in the order of their bytes */
-    size_t whole_count;
-    bool starts_whole[256]; /* whether a whole token starts with this byte */
-    struct table *ids; /* of ordinary tokens, by table_hash of their bytes */
+    struct vocabulary_style style;
+    struct strings model, shown; /* shown.bytes == NULL: as model */
+    uint8_t *flags;    /* [count] */
+    struct table *ids; /* of tokens that a model makes, by table_hash of their bytes */
+    uint32_t byte_token[256];
 };
 
 /* ---- spelling ---------------------------------------------------------------------------------------------- */
@@ -56,127 +56,138 @@ static size_t decode_spelling(const char *spelling, size_t size, char *bytes) {
     return count;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------- */
-
-static enum engine_status damaged(const char *key, char *error, size_t error_size) {
-    return engine_fail(ENGINE_BROKEN, error, error_size,
-                       "the model file is damaged: %s is missing, empty or no list of the "
-                       "right kind and length", key);
+static int hex_digit(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static enum engine_status read_kinds(const struct gguf *gguf, struct vocabulary *vocabulary, char *error, size_t error_size) {
-    const char *key = "tokenizer.ggml.token_type";
-    const struct gguf_value *kinds = gguf_find(gguf, key);
-    memset(vocabulary->kind, KIND_NORMAL, vocabulary->count);
-    if (kinds == NULL) return ENGINE_OK;
-    if (!kinds->array || kinds->count != vocabulary->count) return damaged(key, error, error_size);
-    struct gguf_cursor cursor = gguf_elements(kinds);
-    for (size_t i = 0; i < vocabulary->count; i++) {
-        int64_t kind;
-        if (!gguf_next_integer(&cursor, &kind) || kind < KIND_NORMAL || kind > KIND_BYTE)
-            return damaged(key, error, error_size);
-        vocabulary->kind[i] = (uint8_t)kind;
+/* The byte that "<0x0A>" names, or -1. */
+static int named_byte(const char *spelling, size_t size) {
+    if (size != 6 || memcmp(spelling, "<0x", 3) != 0 || spelling[5] != '>') return -1;
+    int high = hex_digit(spelling[3]), low = hex_digit(spelling[4]);
+    return high >= 0 && low >= 0 ? high * 16 + low : -1;
+}
+
+/* What people see; never longer than the spelling. */
+static size_t show(const struct vocabulary_style *style, const char *bytes, size_t size, bool byte, char *shown) {
+    int named = byte ? named_byte(bytes, size) : -1;
+    if (named >= 0) {
+        shown[0] = (char)named;
+        return 1;
     }
-    return ENGINE_OK;
+    char mark[4];
+    size_t mark_size = style->space != 0 ? utf8_encode(style->space, mark) : 0, count = 0, at = 0;
+    size_t prefix = style->continuation != NULL ? strlen(style->continuation) : 0;
+    if (prefix > 0 && size > prefix && memcmp(bytes, style->continuation, prefix) == 0) at = prefix;
+    while (at < size) {
+        if (mark_size > 0 && size - at >= mark_size && memcmp(bytes + at, mark, mark_size) == 0) {
+            shown[count++] = ' ';
+            at += mark_size;
+        } else {
+            shown[count++] = bytes[at++];
+        }
+    }
+    return count;
 }
 
-static bool is_whole(const struct vocabulary *vocabulary, size_t id) {
-    return vocabulary->kind[id] == KIND_CONTROL || vocabulary->kind[id] == KIND_USER_DEFINED;
+/* ---- making ------------------------------------------------------------------------------------------------ */
+
+static enum engine_status twice(uint32_t one, uint32_t other, char *error, size_t error_size) {
+    return engine_fail(ENGINE_BROKEN, error, error_size, "the tokenizer is damaged: its tokens %u and %u are the same", one, other);
 }
 
-/* Puts one token behind those before it. */
-static enum engine_status add_token(struct vocabulary *vocabulary, uint32_t id, struct gguf_string spelling, char *error,
+/* Puts one token behind those before it. `entry` NULL: an id that is left out. */
+static enum engine_status add_token(struct vocabulary *v, uint32_t id, const struct vocabulary_entry *entry, char *error,
                                     size_t error_size) {
-    char *bytes = vocabulary->bytes + vocabulary->start[id];
-    bool plain = is_whole(vocabulary, id) || vocabulary->kind[id] == KIND_UNKNOWN;
-    size_t size = plain ? SIZE_MAX : decode_spelling(spelling.data, spelling.size, bytes);
-    bool ordinary = size != SIZE_MAX;
-    if (!ordinary) { /* spelt plainly; a token that no word can become */
-        size = spelling.size;
-        memcpy(bytes, spelling.data, size);
-    }
-    vocabulary->start[id + 1] = vocabulary->start[id] + (uint32_t)size;
-    if (is_whole(vocabulary, id) && size > WHOLE_SIZE_MAX)
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
-                           "the special token %u has %zu bytes; at most %d are supported",
-                           id, size, WHOLE_SIZE_MAX);
-    if (is_whole(vocabulary, id) && size > 0) vocabulary->whole[vocabulary->whole_count++] = id;
-    if (!ordinary) return ENGINE_OK;
-    uint32_t other;
-    if (vocabulary_find(vocabulary, bytes, size, &other))
-        return engine_fail(ENGINE_BROKEN, error, error_size,
-                           "the model file is damaged: its tokens %u and %u are the same",
-                           other, id);
-    table_add(vocabulary->ids, table_hash(vocabulary->ids, bytes, size), id);
-    return ENGINE_OK;
-}
-
-static int compare_bytes(const char *a, size_t a_size, const char *b, size_t b_size) {
-    int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
-    return order != 0 ? order : (a_size > b_size) - (a_size < b_size);
-}
-
-static int compare_whole(const void *a, const void *b, void *context) {
-    size_t a_size, b_size;
-    const char *a_bytes = vocabulary_bytes(context, *(const uint32_t *)a, &a_size);
-    const char *b_bytes = vocabulary_bytes(context, *(const uint32_t *)b, &b_size);
-    return compare_bytes(a_bytes, a_size, b_bytes, b_size);
-}
-
-static enum engine_status sort_whole(struct vocabulary *vocabulary, char *error, size_t error_size) {
-    qsort_r(vocabulary->whole, vocabulary->whole_count, sizeof *vocabulary->whole, compare_whole, vocabulary);
-    for (size_t i = 0; i < vocabulary->whole_count; i++) {
-        size_t size;
-        vocabulary->starts_whole[(unsigned char)*vocabulary_bytes(vocabulary, vocabulary->whole[i], &size)] = true;
-        if (i > 0 && compare_whole(&vocabulary->whole[i - 1], &vocabulary->whole[i], vocabulary) == 0)
+    char *bytes = v->model.bytes + v->model.start[id];
+    size_t size = 0;
+    if (entry != NULL) {
+        bool made = !entry->whole && !entry->byte;
+        size = v->style.byte_level && made ? decode_spelling(entry->spelling, entry->size, bytes) : SIZE_MAX;
+        if (v->style.byte_level && size == SIZE_MAX) made = false; /* no word can become it */
+        if (size == SIZE_MAX) {
+            size = entry->size;
+            memcpy(bytes, entry->spelling, size);
+        }
+        made = made && size > 0;
+        v->flags[id] = (uint8_t)(FLAG_THERE | (entry->special ? FLAG_SPECIAL : 0) | (made ? FLAG_MADE : 0) |
+                                 (entry->byte ? FLAG_BYTE : 0));
+        int byte = entry->byte ? named_byte(bytes, size) : -1;
+        if (entry->byte && byte < 0)
             return engine_fail(ENGINE_BROKEN, error, error_size,
-                               "the model file is damaged: its tokens %u and %u are the same",
-                               vocabulary->whole[i - 1], vocabulary->whole[i]);
+                               "the tokenizer is damaged: its token %u is to stand for a byte, but is not spelt so", id);
+        if (byte >= 0 && v->byte_token[byte] != NO_TOKEN) return twice(v->byte_token[byte], id, error, error_size);
+        if (byte >= 0) v->byte_token[byte] = id;
+    }
+    v->model.start[id + 1] = v->model.start[id] + (uint32_t)size;
+    if (v->shown.bytes != NULL) {
+        size_t shown = show(&v->style, bytes, size, (v->flags[id] & FLAG_BYTE) != 0, v->shown.bytes + v->shown.start[id]);
+        v->shown.start[id + 1] = v->shown.start[id] + (uint32_t)shown;
+    }
+    if ((v->flags[id] & FLAG_MADE) == 0) return ENGINE_OK;
+    uint32_t other;
+    if (vocabulary_find(v, bytes, size, &other)) return twice(other, id, error, error_size);
+    table_add(v->ids, table_hash(v->ids, bytes, size), id);
+    return ENGINE_OK;
+}
+
+/* Entries in the order of their ids: by_id[id] is a place in entries and one. */
+static enum engine_status order(const struct vocabulary_entry *entries, size_t count, uint32_t *by_id, char *error,
+                                size_t error_size) {
+    for (size_t i = 0; i < count; i++) {
+        if (by_id[entries[i].id] != 0)
+            return engine_fail(ENGINE_BROKEN, error, error_size,
+                               "the tokenizer is damaged: two of its tokens have the id %u", entries[i].id);
+        by_id[entries[i].id] = (uint32_t)i + 1;
     }
     return ENGINE_OK;
 }
 
-/* What all spellings take together; the bytes that they stand for are no more. */
-static bool measure(const struct gguf_value *tokens, size_t *total) {
-    struct gguf_string spelling;
-    struct gguf_cursor cursor = gguf_elements(tokens);
-    *total = 0;
-    while (gguf_next_string(&cursor, &spelling)) *total += spelling.size; /* cannot wrap: all lie in one file */
-    return cursor.left == 0 && *total <= UINT32_MAX;
+static bool allocate(struct vocabulary *v, size_t room) {
+    bool apart = v->style.space != 0 || v->style.continuation != NULL;
+    v->model.bytes = malloc(room + 1);
+    v->model.start = calloc(v->count + 1, sizeof *v->model.start);
+    v->shown.bytes = apart ? malloc(room + 1) : NULL;
+    v->shown.start = apart ? calloc(v->count + 1, sizeof *v->shown.start) : NULL;
+    v->flags = calloc(v->count, sizeof *v->flags);
+    v->ids = table_create(v->count);
+    for (unsigned byte = 0; byte < 256; byte++) v->byte_token[byte] = NO_TOKEN;
+    return v->model.bytes != NULL && v->model.start != NULL && v->flags != NULL && v->ids != NULL &&
+           (!apart || (v->shown.bytes != NULL && v->shown.start != NULL));
 }
 
-static enum engine_status read_tokens(const struct gguf_value *tokens, size_t room, struct vocabulary *vocabulary,
-                                      char *error, size_t error_size) {
-    struct gguf_cursor cursor = gguf_elements(tokens);
+static enum engine_status fill(struct vocabulary *v, const struct vocabulary_entry *entries, size_t count, size_t room,
+                               char *error, size_t error_size) {
+    uint32_t *by_id = calloc(v->count, sizeof *by_id);
     enum engine_status status = ENGINE_OK;
-    for (uint32_t id = 0; id < vocabulary->count && status == ENGINE_OK; id++) {
-        struct gguf_string spelling;
-        if (!gguf_next_string(&cursor, &spelling) || spelling.size > room - vocabulary->start[id])
-            return damaged("tokenizer.ggml.tokens", error, error_size); /* changed since it was measured */
-        status = add_token(vocabulary, id, spelling, error, error_size);
-    }
-    return status == ENGINE_OK ? sort_whole(vocabulary, error, error_size) : status;
+    if (by_id == NULL || !allocate(v, room)) status = engine_fail_memory(error, error_size);
+    if (status == ENGINE_OK) status = order(entries, count, by_id, error, error_size);
+    for (uint32_t id = 0; id < v->count && status == ENGINE_OK; id++)
+        status = add_token(v, id, by_id[id] != 0 ? &entries[by_id[id] - 1] : NULL, error, error_size);
+    free(by_id);
+    return status;
 }
 
-enum engine_status vocabulary_from_gguf(const struct gguf *gguf, struct vocabulary **vocabulary, char *error,
-                                        size_t error_size) {
-    const char *key = "tokenizer.ggml.tokens";
-    const struct gguf_value *tokens = gguf_find(gguf, key);
-    size_t room;
-    if (tokens == NULL || !tokens->array || tokens->type != GGUF_STRING || tokens->count == 0 ||
-        tokens->count > VOCABULARY_MAX || !measure(tokens, &room))
-        return damaged(key, error, error_size);
+enum engine_status vocabulary_create(const struct vocabulary_entry *entries, size_t count, struct vocabulary_style style,
+                                     struct vocabulary **vocabulary, char *error, size_t error_size) {
+    size_t ids = 0, room = 0;
+    if (count == 0 || count > VOCABULARY_MAX)
+        return engine_fail(ENGINE_BROKEN, error, error_size, "the tokenizer is damaged: it has %zu tokens", count);
+    for (size_t i = 0; i < count; i++) {
+        if (entries[i].id >= VOCABULARY_MAX)
+            return engine_fail(ENGINE_BROKEN, error, error_size,
+                               "the tokenizer is damaged: a token has the id %u; at most %d are supported", entries[i].id,
+                               VOCABULARY_MAX);
+        if (entries[i].id >= ids) ids = (size_t)entries[i].id + 1;
+        room += entries[i].size;
+    }
+    if (room > UINT32_MAX)
+        return engine_fail(ENGINE_BROKEN, error, error_size, "the tokenizer is damaged: its tokens have %zu bytes", room);
     struct vocabulary *made = calloc(1, sizeof *made);
     if (made == NULL) return engine_fail_memory(error, error_size);
-    made->count = tokens->count;
-    made->bytes = malloc(room + 1);
-    made->start = calloc(made->count + 1, sizeof *made->start);
-    made->kind = malloc(made->count);
-    made->whole = malloc(made->count * sizeof *made->whole);
-    made->ids = table_create(made->count);
-    bool enough = made->bytes != NULL && made->start != NULL && made->kind != NULL && made->whole != NULL && made->ids != NULL;
-    enum engine_status status = enough ? read_kinds(gguf, made, error, error_size) : engine_fail_memory(error, error_size);
-    if (status == ENGINE_OK) status = read_tokens(tokens, room, made, error, error_size);
+    made->count = ids;
+    made->style = style;
+    enum engine_status status = fill(made, entries, count, room, error, error_size);
+    made->style.continuation = NULL; /* borrowed until here */
     if (status != ENGINE_OK) {
         vocabulary_destroy(made);
         return status;
@@ -187,10 +198,11 @@ enum engine_status vocabulary_from_gguf(const struct gguf *gguf, struct vocabula
 
 void vocabulary_destroy(struct vocabulary *vocabulary) {
     if (vocabulary == NULL) return;
-    free(vocabulary->bytes);
-    free(vocabulary->start);
-    free(vocabulary->kind);
-    free(vocabulary->whole);
+    free(vocabulary->model.bytes);
+    free(vocabulary->model.start);
+    free(vocabulary->shown.bytes);
+    free(vocabulary->shown.start);
+    free(vocabulary->flags);
     table_destroy(vocabulary->ids);
     free(vocabulary);
 }
@@ -201,13 +213,25 @@ size_t vocabulary_count(const struct vocabulary *vocabulary) {
     return vocabulary->count;
 }
 
+static const char *string_at(const struct strings *strings, uint32_t id, size_t *size) {
+    *size = strings->start[id + 1] - strings->start[id];
+    return strings->bytes + strings->start[id];
+}
+
 const char *vocabulary_bytes(const struct vocabulary *vocabulary, uint32_t id, size_t *size) {
-    *size = vocabulary->start[id + 1] - vocabulary->start[id];
-    return vocabulary->bytes + vocabulary->start[id];
+    return string_at(&vocabulary->model, id, size);
+}
+
+const char *vocabulary_shown(const struct vocabulary *vocabulary, uint32_t id, size_t *size) {
+    return string_at(vocabulary->shown.bytes != NULL ? &vocabulary->shown : &vocabulary->model, id, size);
 }
 
 bool vocabulary_is_special(const struct vocabulary *vocabulary, uint32_t id) {
-    return vocabulary->kind[id] == KIND_CONTROL || vocabulary->kind[id] == KIND_UNKNOWN;
+    return (vocabulary->flags[id] & FLAG_SPECIAL) != 0;
+}
+
+bool vocabulary_is_made(const struct vocabulary *vocabulary, uint32_t id) {
+    return (vocabulary->flags[id] & FLAG_MADE) != 0;
 }
 
 bool vocabulary_find(const struct vocabulary *vocabulary, const char *bytes, size_t size, uint32_t *id) {
@@ -225,46 +249,25 @@ bool vocabulary_find(const struct vocabulary *vocabulary, const char *bytes, siz
 
 bool vocabulary_find_spelt(const struct vocabulary *vocabulary, const char *spelling, size_t size, uint32_t *id) {
     char bytes[SPELLING_SIZE_MAX];
+    if (!vocabulary->style.byte_level) return vocabulary_find(vocabulary, spelling, size, id);
     if (size > sizeof bytes) return false;
     size_t count = decode_spelling(spelling, size, bytes);
     return count != SIZE_MAX && vocabulary_find(vocabulary, bytes, count, id);
 }
 
-/* Among whole[low .. high), all of which agree with the text in their first `depth` bytes: the first whose next byte is at
- * least `byte`. */
-static size_t lower_bound(const struct vocabulary *vocabulary, size_t low, size_t high, size_t depth, unsigned byte) {
-    while (low < high) {
-        size_t middle = low + (high - low) / 2, size;
-        const char *bytes = vocabulary_bytes(vocabulary, vocabulary->whole[middle], &size);
-        if (size <= depth || (unsigned char)bytes[depth] < byte) low = middle + 1;
-        else high = middle;
-    }
-    return low;
-}
-
-bool vocabulary_match(const struct vocabulary *vocabulary, const char *text, size_t size, bool control, uint32_t *id) {
-    if (size == 0 || !vocabulary->starts_whole[(unsigned char)text[0]]) return false;
-    size_t low = 0, high = vocabulary->whole_count;
-    bool found = false;
-    for (size_t depth = 0; depth < size; depth++) {
-        unsigned byte = (unsigned char)text[depth];
-        low = lower_bound(vocabulary, low, high, depth, byte);
-        high = lower_bound(vocabulary, low, high, depth, byte + 1);
-        if (low == high) break;
-        size_t first_size;
-        vocabulary_bytes(vocabulary, vocabulary->whole[low], &first_size);
-        if (first_size != depth + 1 || (!control && vocabulary->kind[vocabulary->whole[low]] == KIND_CONTROL)) continue;
-        *id = vocabulary->whole[low];
-        found = true;
-    }
-    return found;
+bool vocabulary_find_byte(const struct vocabulary *vocabulary, unsigned char byte, uint32_t *id) {
+    if (vocabulary->byte_token[byte] == NO_TOKEN) return false;
+    *id = vocabulary->byte_token[byte];
+    return true;
 }
 
 void vocabulary_hash(const struct vocabulary *vocabulary, struct sha256_ctx *context) {
+    const uint8_t style = vocabulary->style.byte_level;
+    sha256_update(context, 1, &style);
     for (uint32_t id = 0; id < vocabulary->count; id++) {
         size_t size;
         const char *bytes = vocabulary_bytes(vocabulary, id, &size);
-        const uint8_t head[5] = {vocabulary->kind[id], (uint8_t)size, (uint8_t)(size >> 8), (uint8_t)(size >> 16),
+        const uint8_t head[5] = {vocabulary->flags[id], (uint8_t)size, (uint8_t)(size >> 8), (uint8_t)(size >> 16),
                                  (uint8_t)(size >> 24)};
         sha256_update(context, sizeof head, head);
         sha256_update(context, size, (const uint8_t *)bytes);

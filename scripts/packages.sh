@@ -7,6 +7,7 @@ build_packages=(
   gcc libc6-dev pkg-config meson ninja-build  # the build
   libopenblas-dev                             # matrix products
   libpcre2-dev                                # tokenizers' patterns
+  libutf8proc-dev                             # Unicode
   nettle-dev                                  # SHA-256
   libmicrohttpd-dev                           # HTTP
   libjansson-dev                              # JSON

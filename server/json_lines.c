@@ -82,7 +82,7 @@ void json_tokens(struct json_text *out, const struct model *model, const struct 
         json_integer_field(out, "end", tokens[i].end);
         json_key(out, "special");
         json_put_bool(out, tokens[i].special);
-        json_integer_field(out, "sequence", 0);
+        json_integer_field(out, "sequence", tokens[i].sequence);
         json_put(out, "}");
     }
     json_put(out, "]");

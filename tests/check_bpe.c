@@ -1,12 +1,10 @@
-/* Byte-pair encoding with a heap against the definition, on random lists of merges; special tokens against a plain search. */
+/* Byte-pair encoding with a heap against the definition, on random lists of merges and random scores. */
 #include "engine/bpe.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "tests/gguf_writer.h"
 
 enum { TOKENS = 40, MERGES = 60, TOKEN_SIZE = 24, WORD = 60 };
 
@@ -63,21 +61,42 @@ static void draw_toy(struct toy *toy) {
     }
 }
 
-static unsigned char *toy_file(const struct toy *toy, size_t *size) {
-    const char *tokens[TOKENS], *merges[MERGES];
-    char merge[MERGES][2 * TOKEN_SIZE + 2];
+struct list {
+    const char *const (*pairs)[2];
+    size_t at;
+};
+
+static bool next_merge(void *context, const char **left, size_t *left_size, const char **right, size_t *right_size) {
+    struct list *list = context;
+    *left = list->pairs[list->at][0];
+    *right = list->pairs[list->at++][1];
+    *left_size = strlen(*left);
+    *right_size = strlen(*right);
+    return true;
+}
+
+static struct vocabulary *make_vocabulary(const char *const *tokens, size_t count) {
+    struct vocabulary_entry entries[TOKENS];
+    struct vocabulary *vocabulary = NULL;
+    for (uint32_t i = 0; i < count; i++)
+        entries[i] = (struct vocabulary_entry){.spelling = tokens[i], .size = (uint32_t)strlen(tokens[i]), .id = i};
+    ck_assert_int_eq(vocabulary_create(entries, count, (struct vocabulary_style){.byte_level = false}, &vocabulary, NULL, 0),
+                     ENGINE_OK);
+    return vocabulary;
+}
+
+static void make_toy(const struct toy *toy, struct vocabulary **vocabulary, struct bpe **bpe) {
+    const char *tokens[TOKENS], *pairs[MERGES][2];
     for (int i = 0; i < toy->tokens; i++) tokens[i] = toy->token[i];
     for (int i = 0; i < toy->merges; i++) {
-        snprintf(merge[i], sizeof merge[i], "%s %s", toy->token[toy->merge[i].left], toy->token[toy->merge[i].right]);
-        merges[i] = merge[i];
+        pairs[i][0] = toy->token[toy->merge[i].left];
+        pairs[i][1] = toy->token[toy->merge[i].right];
     }
-    struct gguf_writer writer;
-    gguf_writer_start(&writer);
-    gguf_put_strings(&writer, "tokenizer.ggml.tokens", tokens, (size_t)toy->tokens);
-    gguf_put_strings(&writer, "tokenizer.ggml.merges", merges, (size_t)toy->merges);
-    unsigned char *file = gguf_writer_finish(&writer, size);
-    gguf_writer_drop(&writer);
-    return file;
+    struct list list = {.pairs = pairs};
+    const struct bpe_merge_source source = {next_merge, &list, (size_t)toy->merges};
+    *vocabulary = make_vocabulary(tokens, (size_t)toy->tokens);
+    ck_assert_int_eq(bpe_create(*vocabulary, (struct bpe_options){.bytes = true, .unknown = BPE_NONE}, &source, bpe, NULL, 0),
+                     ENGINE_OK);
 }
 
 /* By the definition: as long as any pair is in the list, join the leftmost of those that come first in it. */
@@ -113,21 +132,15 @@ static enum engine_status collect(void *context, uint32_t id, size_t start, size
 }
 
 START_TEST(merges_as_defined) {
-    char error[200];
     unsigned words = 0;
     state = 12345;
     for (int round = 0; round < 300; round++) {
         struct toy toy;
-        size_t size;
-        struct gguf *gguf = NULL;
         struct vocabulary *vocabulary = NULL;
         struct bpe *bpe = NULL;
         struct bpe_scratch scratch = {0};
         draw_toy(&toy);
-        unsigned char *file = toy_file(&toy, &size);
-        ck_assert_int_eq(gguf_open(file, size, &gguf, error, sizeof error), ENGINE_OK);
-        ck_assert_msg(vocabulary_from_gguf(gguf, &vocabulary, error, sizeof error) == ENGINE_OK, "%s", error);
-        ck_assert_msg(bpe_from_gguf(gguf, vocabulary, false, &bpe, error, sizeof error) == ENGINE_OK, "%s", error);
+        make_toy(&toy, &vocabulary, &bpe);
         for (int trial = 0; trial < 50; trial++, words++) {
             char word[WORD + 1];
             int expected[WORD], length = (int)draw(WORD + 1), letters = 1 + (int)draw(3);
@@ -143,77 +156,85 @@ START_TEST(merges_as_defined) {
         bpe_scratch_finish(&scratch);
         bpe_destroy(bpe);
         vocabulary_destroy(vocabulary);
-        gguf_close(gguf);
-        free(file);
     }
     printf("bpe: %u random words as defined\n", words);
 }
 END_TEST
 
-START_TEST(matches_the_longest_whole_token) {
-    static const char *const tokens[] = {"a", "<", "<a>", "<a", "<ab>c", "<ab", "", "b<", "\xff<", "<a>b"};
-    static const int32_t types[] = {1, 4, 3, 4, 3, 3, 3, 4, 3, 1};
-    enum { COUNT = sizeof types / sizeof types[0] };
-    char error[200];
-    struct gguf_writer writer;
-    size_t size;
-    struct gguf *gguf = NULL;
-    struct vocabulary *vocabulary = NULL;
-    gguf_writer_start(&writer);
-    gguf_put_strings(&writer, "tokenizer.ggml.tokens", tokens, COUNT);
-    gguf_put_i32s(&writer, "tokenizer.ggml.token_type", types, COUNT);
-    unsigned char *file = gguf_writer_finish(&writer, &size);
-    ck_assert_int_eq(gguf_open(file, size, &gguf, error, sizeof error), ENGINE_OK);
-    ck_assert_msg(vocabulary_from_gguf(gguf, &vocabulary, error, sizeof error) == ENGINE_OK, "%s", error);
-    state = 99;
-    for (int trial = 0; trial < 20000; trial++) {
-        char text[9];
-        size_t length = draw(sizeof text), longest = 0;
-        bool control = draw(2) == 1;
-        uint32_t expected = 0, found;
-        for (size_t i = 0; i < length; i++) text[i] = "<<<aab>c\xff"[draw(9)];
-        for (uint32_t id = 0; id < COUNT; id++) {
-            size_t token_size = strlen(tokens[id]);
-            if (types[id] == 1 || (types[id] == 3 && !control) || token_size > length || token_size <= longest) continue;
-            if (memcmp(tokens[id], text, token_size) != 0) continue;
-            expected = id;
-            longest = token_size;
+/* SentencePiece: the pair whose token has the highest score, the leftmost among equals. */
+static int encode_by_score(const struct toy *toy, const float *scores, const char *word, char parts[WORD][WORD + 1]) {
+    int count = 0;
+    for (; word[count] != '\0'; count++) snprintf(parts[count], WORD + 1, "%c", word[count]);
+    for (;;) {
+        int best = -1, place = 0;
+        for (int i = 0; i + 1 < count; i++) {
+            char joined[2 * WORD + 1];
+            strcpy(joined, parts[i]);
+            strcat(joined, parts[i + 1]);
+            int whole = find_token(toy, joined);
+            if (whole < 0 || (best >= 0 && scores[whole] <= scores[best])) continue;
+            best = whole;
+            place = i;
         }
-        ck_assert(vocabulary_match(vocabulary, text, length, control, &found) == (longest > 0));
-        if (longest > 0) ck_assert_uint_eq(found, expected);
+        if (best < 0) return count;
+        strcpy(parts[place], toy->token[best]);
+        count--;
+        memmove(parts[place + 1], parts[place + 2], (size_t)(count - place - 1) * sizeof *parts);
     }
-    vocabulary_destroy(vocabulary);
-    gguf_close(gguf);
-    free(file);
-    gguf_writer_drop(&writer);
+}
+
+START_TEST(merges_by_score_as_defined) {
+    unsigned words = 0;
+    state = 777;
+    for (int round = 0; round < 200; round++) {
+        struct toy toy;
+        float scores[TOKENS];
+        const char *tokens[TOKENS];
+        struct bpe *bpe = NULL;
+        struct bpe_scratch scratch = {0};
+        draw_toy(&toy);
+        for (int i = 0; i < toy.tokens; i++) {
+            tokens[i] = toy.token[i];
+            scores[i] = -(float)draw(12); /* with ties */
+        }
+        struct vocabulary *vocabulary = make_vocabulary(tokens, (size_t)toy.tokens);
+        ck_assert_int_eq(bpe_create_scored(vocabulary, (struct bpe_options){.unknown = BPE_NONE}, scores, &bpe, NULL, 0),
+                         ENGINE_OK);
+        for (int trial = 0; trial < 30; trial++, words++) {
+            static char parts[WORD][WORD + 1];
+            char word[WORD + 1];
+            int length = (int)draw(WORD + 1), letters = 1 + (int)draw(3);
+            for (int i = 0; i < length; i++) word[i] = (char)('a' + draw((unsigned)letters));
+            word[length] = '\0';
+            int count = encode_by_score(&toy, scores, word, parts);
+            struct collected found = {.count = 0};
+            ck_assert_int_eq(bpe_word(bpe, &scratch, word, (size_t)length, collect, &found), ENGINE_OK);
+            ck_assert_int_eq(found.count, count);
+            for (int i = 0; i < count; i++) ck_assert_str_eq(toy.token[found.ids[i]], parts[i]);
+        }
+        bpe_scratch_finish(&scratch);
+        bpe_destroy(bpe);
+        vocabulary_destroy(vocabulary);
+    }
+    printf("bpe: %u random words by score as defined\n", words);
 }
 END_TEST
 
 START_TEST(refuses_broken_lists) {
-    static const char *const bad[] = {
-        "ab", "a  ", " ", "a x", "a b c", "", "\xff a", "b a",
-    };
+    static const char *const tokens[] = {"a", "b", "ab"};
+    static const char *const bad[][2] = {{"a", "x"}, {"x", "b"}, {"b", "a"}, {"a", ""}, {"", "a"}, {"a", "b"}, {"\xff", "a"}};
+    struct vocabulary *vocabulary = make_vocabulary(tokens, 3);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        const char *tokens[] = {"a", "b", "ab"}, *merges[] = {"a b", bad[i]};
+        const char *const pairs[2][2] = {{"a", "b"}, {bad[i][0], bad[i][1]}};
+        struct list list = {.pairs = pairs};
+        const struct bpe_merge_source source = {next_merge, &list, 2};
         char error[200];
-        struct gguf_writer writer;
-        size_t size;
-        struct gguf *gguf = NULL;
-        struct vocabulary *vocabulary = NULL;
         struct bpe *bpe = NULL;
-        gguf_writer_start(&writer);
-        gguf_put_strings(&writer, "tokenizer.ggml.tokens", tokens, 3);
-        gguf_put_strings(&writer, "tokenizer.ggml.merges", merges, 2);
-        unsigned char *file = gguf_writer_finish(&writer, &size);
-        ck_assert_int_eq(gguf_open(file, size, &gguf, error, sizeof error), ENGINE_OK);
-        ck_assert_int_eq(vocabulary_from_gguf(gguf, &vocabulary, error, sizeof error), ENGINE_OK);
-        ck_assert_int_eq(bpe_from_gguf(gguf, vocabulary, false, &bpe, error, sizeof error), ENGINE_BROKEN);
-        ck_assert_msg(strstr(error, "merge 1") != NULL, "%s", error);
-        vocabulary_destroy(vocabulary);
-        gguf_close(gguf);
-        gguf_writer_drop(&writer);
-        free(file);
+        ck_assert_int_eq(bpe_create(vocabulary, (struct bpe_options){.unknown = BPE_NONE}, &source, &bpe, error, sizeof error),
+                         ENGINE_BROKEN);
+        ck_assert_msg(strstr(error, "1") != NULL, "%s", error);
     }
+    vocabulary_destroy(vocabulary);
 }
 END_TEST
 
@@ -222,7 +243,7 @@ static Suite *suite(void) {
     TCase *words = tcase_create("words");
     tcase_set_timeout(words, 60);
     tcase_add_test(words, merges_as_defined);
-    tcase_add_test(words, matches_the_longest_whole_token);
+    tcase_add_test(words, merges_by_score_as_defined);
     tcase_add_test(words, refuses_broken_lists);
     suite_add_tcase(all, words);
     return all;

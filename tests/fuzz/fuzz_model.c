@@ -19,7 +19,7 @@ static void touch(const struct tensor *tensor) {
 
 static void use_tokenizer(const struct tokenizer *tokenizer) {
     static const char text[] = "The  <|end|>start in12 \xc3\xa9\0\n\n";
-    const struct tokenize_options options = {true, true};
+    const struct tokenize_options options = {.parse_special = true, .add_special = true};
     struct token *tokens = NULL;
     size_t n = 0, bytes;
     char digest[65], error[200];
