@@ -11,7 +11,7 @@ static char error[512];
 /* Takes the words of a command line. */
 static enum options_result parse(const char *line) {
     static char text[1024];
-    char *words[32] = {"headscope"};
+    char *words[64] = {"headscope"};
     int count = 1;
     strcpy(text, line);
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) words[count++] = word;
