@@ -16,7 +16,8 @@
 #include <time.h>
 
 #define WATCH_MS 100
-#define CROWDED_IDLE_MS 1000
+#define CROWDED_IDLE_MS 1000   /* when there are hardly any places left */
+#define CROWDED_HEADER_MS 2000
 
 struct connections {
     pthread_mutex_t lock;
@@ -197,7 +198,7 @@ static bool is_late(const struct connections *connections, struct connection *co
     switch (connection->phase) {
     case CONNECTION_NEW:
     case CONNECTION_HEADER:
-        return spent >= limits->header_ms;
+        return spent >= limits->header_ms || (crowded && spent >= CROWDED_HEADER_MS);
     case CONNECTION_IDLE:
         return spent >= limits->idle_ms || (crowded && spent >= CROWDED_IDLE_MS) || connections->closing;
     case CONNECTION_BODY:

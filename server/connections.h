@@ -13,7 +13,8 @@
 #include <stdint.h>
 
 enum connection_phase {
-    CONNECTION_NEW,      /* nothing of a request yet: header_ms from here to the end of the header */
+    CONNECTION_NEW,      /* nothing of a request yet: header_ms from here to the end of the header; two seconds when there are
+                          * hardly any places left */
     CONNECTION_IDLE,     /* kept alive between requests: idle_ms; a second when there are hardly any places left */
     CONNECTION_HEADER,   /* the request line is there: header_ms to the end of the header */
     CONNECTION_BODY,     /* body_ms to the end of the body */

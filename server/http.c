@@ -5,11 +5,8 @@
  *
  * A request that is refused but soundly framed has its body read and dropped first, so that the client hears why.
  */
-#include "server/http.h"
-
 #include <microhttpd.h>
 #include <netdb.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/acceptor.h"
-#include "server/connections.h"
-#include "server/guard.h"
-#include "server/json_problem.h"
-#include "server/listen.h"
-#include "server/log.h"
-#include "server/routes.h"
+#include "server/http_request.h"
 
 /* Later versions of the library refuse unsound headers by themselves, when told to. */
 #if MHD_VERSION >= 0x00097701
@@ -33,125 +24,13 @@
 #define STRICTNESS 0 /* its refusals would lack our header fields, and header_is_whole makes the same ones */
 #endif
 
-#define BODY_MAX ((size_t)4 << 20)       /* what a handler gets */
-#define BODY_DROP_MAX ((uint64_t)64 << 20) /* what is read and dropped to be able to answer */
-#define BODIES_MAX ((size_t)256 << 20)   /* all bodies in memory together */
 #define CONNECTION_MEMORY (64 * 1024)    /* holds the header and, later, a piece of the answer */
 #define CONNECTION_STACK (1024 * 1024)
 #define REPLY_PIECE (32 * 1024)
 #define HEARTBEAT_MS 1000
 #define SOURCE_WAIT_MS 100
-#define EXTRA_HEADERS_MAX 16
-
-struct http_server {
-    struct MHD_Daemon *daemon;
-    struct acceptor *acceptor;
-    struct connections *connections;
-    struct listening listening;
-    struct guard_names names;
-    bool asks_token;
-    struct guard_token token;
-    char login[GUARD_TOKEN_MAX + 1]; /* the token itself, for the address that is printed */
-    const struct http_route *routes;
-    size_t route_count;
-    struct app *app;
-    struct log *log;
-    atomic_bool stopping;
-    size_t most; /* connections */
-    atomic_size_t bodies; /* bytes of bodies in memory */
-};
-
-struct http_request {
-    struct http_server *server;
-    struct MHD_Connection *mhd;
-    struct connection *connection;
-    struct guard_request raw;
-    struct guard_header headers[GUARD_HEADERS_MAX + 1];
-    char *target;          /* a copy as it came, then two rooms to cut in, in one block */
-    const char *target_at; /* where it stood in the library's buffer */
-    struct guard_target parts;
-    struct guard_framing framing;
-    struct guard_refusal refusal;
-    struct route_match match;
-    bool begun, answered, log_in;
-    enum MHD_Result queued;
-    char *body;
-    size_t body_size, body_room;
-    uint64_t body_seen;
-    struct {
-        char *name, *value;
-    } extra[EXTRA_HEADERS_MAX];
-    size_t extra_count;
-    int status;
-    uint64_t reply_size;
-    int64_t begun_ms;
-};
-
-/* ---- what handlers ask ---------------------------------------------------------------------------------------- */
-
-const char *http_method(const struct http_request *request) {
-    return !strcmp(request->raw.method, "HEAD") ? "GET" : request->raw.method;
-}
-
-const char *http_path(const struct http_request *request) {
-    return request->parts.path;
-}
-
-const char *http_query(const struct http_request *request, const char *name) {
-    for (size_t i = 0; i < request->parts.parameter_count; i++)
-        if (!strcmp(request->parts.parameter[i].name, name)) return request->parts.parameter[i].value;
-    return NULL;
-}
-
-size_t http_query_names(const struct http_request *request, const char **names, size_t room) {
-    for (size_t i = 0; i < request->parts.parameter_count && i < room; i++) names[i] = request->parts.parameter[i].name;
-    return request->parts.parameter_count;
-}
-
-const char *http_header(const struct http_request *request, const char *name) {
-    return guard_find(&request->raw, name);
-}
-
-const void *http_body(const struct http_request *request, size_t *size) {
-    *size = request->body_size;
-    return request->body ? request->body : "";
-}
-
-const char *http_client(const struct http_request *request) {
-    return request->connection->client;
-}
-
-const char *http_capture(const struct http_request *request, size_t index) {
-    return index < request->match.count ? request->match.capture[index] : NULL;
-}
-
-bool http_client_gone(const struct http_request *request) {
-    return connection_gone(request->connection);
-}
-
-bool http_stopping(const struct http_request *request) {
-    return atomic_load(&request->server->stopping);
-}
 
 /* ---- answers -------------------------------------------------------------------------------------------------- */
-
-void http_set_header(struct http_request *request, const char *name, const char *value) {
-    char *name_copy = strdup(name), *value_copy = strdup(value);
-    if (!name_copy || !value_copy || request->extra_count == EXTRA_HEADERS_MAX) {
-        log_write(request->server->log, LEVEL_ERROR, "http", "no room for the header field %s", name);
-        free(name_copy);
-        free(value_copy);
-        return;
-    }
-    request->extra[request->extra_count].name = name_copy;
-    request->extra[request->extra_count++].value = value_copy;
-}
-
-static bool has_extra(const struct http_request *request, const char *name) {
-    for (size_t i = 0; i < request->extra_count; i++)
-        if (!strcasecmp(request->extra[i].name, name)) return true;
-    return false;
-}
 
 static void add_headers(const struct http_request *request, struct MHD_Response *response, const char *content_type) {
     static const char *const always[][2] = {{"X-Content-Type-Options", "nosniff"},
@@ -169,7 +48,7 @@ static void add_headers(const struct http_request *request, struct MHD_Response 
         if (MHD_add_response_header(response, request->extra[i].name, request->extra[i].value) != MHD_YES)
             log_write(request->server->log, LEVEL_ERROR, "http", "the header field %s could not be sent",
                       request->extra[i].name);
-    if (!has_extra(request, "Cache-Control")) MHD_add_response_header(response, "Cache-Control", "no-store");
+    if (!request_has_extra(request, "Cache-Control")) MHD_add_response_header(response, "Cache-Control", "no-store");
     if (request->refusal.close || atomic_load(&request->server->stopping)) MHD_add_response_header(response, "Connection", "close");
 }
 
@@ -184,7 +63,7 @@ static void answer(struct http_request *request, int status, const char *content
     request->status = status;
     if (!response) return;
     add_headers(request, response, content_type);
-    request->queued = MHD_queue_response(request->mhd, (unsigned)status, response);
+    request->queued = MHD_queue_response(request->mhd, (unsigned)status, response) == MHD_YES;
     MHD_destroy_response(response);
 }
 
@@ -200,33 +79,6 @@ void http_reply_static(struct http_request *request, int status, const char *con
     /* The library wants a pointer to what may be written to, and does not write. */
     answer(request, status, content_type,
            MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT));
-}
-
-/* A handler may have named what it was about to send before it failed: a problem is not that, and must not be kept as such. */
-static void drop_extra(struct http_request *request, const char *name) {
-    size_t kept = 0;
-    for (size_t i = 0; i < request->extra_count; i++) {
-        if (strcasecmp(request->extra[i].name, name)) {
-            request->extra[kept++] = request->extra[i];
-        } else {
-            free(request->extra[i].name);
-            free(request->extra[i].value);
-        }
-    }
-    request->extra_count = kept;
-}
-
-void http_reply_problem(struct http_request *request, int status, const char *detail, const char *pointer) {
-    static const char no_memory[] =
-        "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"the server is out of memory\"}";
-    size_t size = 0;
-    char *body = json_problem(status, detail, pointer, &size);
-    drop_extra(request, "ETag");
-    drop_extra(request, "Cache-Control");
-    if (body)
-        http_reply(request, status, "application/problem+json", body, size);
-    else
-        http_reply_static(request, 503, "application/problem+json", no_memory, sizeof no_memory - 1);
 }
 
 /* 304 if the client holds this very representation. */
@@ -306,13 +158,6 @@ void http_reply_source(struct http_request *request, int status, const char *con
 
 /* ---- a request's way ------------------------------------------------------------------------------------------- */
 
-static void reply_refusal(struct http_request *request) {
-    if (request->refusal.status == 401) http_set_header(request, "WWW-Authenticate", "Bearer realm=\"headscope\"");
-    if (request->refusal.status == 405) http_set_header(request, "Allow", request->match.allow);
-    if (request->refusal.status == 503) http_set_header(request, "Retry-After", "1");
-    http_reply_problem(request, request->refusal.status, request->refusal.detail, NULL);
-}
-
 /* The address as it came, before anything is decoded. What this returns is the request's context from here on. */
 static void *on_target(void *context, const char *target, struct MHD_Connection *mhd) {
     struct http_server *server = context;
@@ -331,7 +176,6 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     request->target_at = target;
     request->server = server;
     request->mhd = mhd;
-    request->queued = MHD_NO;
     request->begun_ms = monotonic_ms();
     connection_enter(server->connections, request->connection, CONNECTION_HEADER);
     return request;
@@ -368,96 +212,12 @@ static bool header_is_whole(const struct http_request *request) {
     return size && size->header_size == (size_t)(next + 2 - raw->method);
 }
 
-static bool check_token(struct http_request *request) {
-    struct http_server *server = request->server;
-    const char *given = http_query(request, "token");
-    if (!server->asks_token) return true;
-    if (given && !strcmp(http_method(request), "GET") && guard_token_fits(&server->token, given)) {
-        request->log_in = true;
-        return true;
-    }
-    if (guard_token_shown(&server->token, &request->raw)) return true;
-    if (!strcmp(request->parts.path, "/healthz") || !strcmp(request->parts.path, "/readyz")) return true;
-    return guard_refuse(&request->refusal, 401, false,
-                        "this server asks for its token: open the login address that it printed when it started, or send "
-                        "\"Authorization: Bearer\" and the token");
-}
-
-static bool check_route(struct http_request *request) {
-    size_t size = strlen(request->target) + 1;
-    const char *path = request->parts.path, *method = http_method(request);
-    if (routes_match(request->server->routes, request->server->route_count, method, path, request->target + 2 * size, size,
-                     &request->match))
-        return true;
-    if (request->match.allow[0])
-        return guard_refuse(&request->refusal, 405, false, "%.20s is not possible here; %s is", request->raw.method,
-                            request->match.allow);
-    return guard_refuse(&request->refusal, 404, false, "there is nothing at %.160s", path);
-}
-
-static bool refuse_size(struct http_request *request, uint64_t size) {
-    return guard_refuse(&request->refusal, 413, true, "the body has %llu bytes; the limit is %zu", (unsigned long long)size,
-                        BODY_MAX);
-}
-
-/* Everything that can be known once the header is there. */
-static bool check_header(struct http_request *request) {
-    struct http_server *server = request->server;
-    struct guard_refusal *refusal = &request->refusal;
-    if (!guard_framing(&request->raw, &request->framing, refusal)) return false;
-    if (!header_is_whole(request))
-        return guard_refuse(refusal, 400, true, "the header has a folded line, a line that does not end in CR LF, or odd spaces");
-    if (!guard_target(request->target, request->target + strlen(request->target) + 1, &request->parts, refusal)) return false;
-    if (atomic_load(&server->stopping)) return guard_refuse(refusal, 503, true, "the server is stopping");
-    if (!guard_origin(&request->raw, &server->names, request->connection->local, refusal)) return false;
-    if (!check_token(request) || !check_route(request)) return false;
-    if (!strcmp(request->raw.method, "POST") && !guard_content_type(&request->raw, refusal)) return false;
-    if (request->framing.length > BODY_MAX) return refuse_size(request, request->framing.length);
-    return true;
-}
-
-/* "?token=..." becomes a cookie and a clean address, so that the token stays in no history, link or log. */
-static void log_in(struct http_request *request) {
-    struct http_server *server = request->server;
-    char cookie[256], *clean = strdup(request->target);
-    if (!clean) {
-        http_reply_problem(request, 503, "the server is out of memory", NULL);
-        return;
-    }
-    char *out = strchr(clean, '?');
-    for (const char *in = strchr(request->target, '?'), *next; in && *in; in = next) {
-        next = in + 1 + strcspn(in + 1, "&");
-        if (!strncmp(in + 1, "token=", 6)) continue;
-        *out = out == strchr(clean, '?') ? '?' : '&';
-        memmove(out + 1, in + 1, (size_t)(next - in - 1));
-        out += next - in;
-    }
-    *out = '\0';
-    snprintf(cookie, sizeof cookie, "%s=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000", server->token.cookie_name,
-             server->token.cookie);
-    http_set_header(request, "Set-Cookie", cookie);
-    http_set_header(request, "Location", clean);
-    free(clean);
-    http_reply_static(request, 303, "text/plain; charset=utf-8", "", 0);
-}
-
 /* The end of the way, for good or bad. */
 static enum MHD_Result finish(struct http_request *request) {
     connection_enter(request->server->connections, request->connection, CONNECTION_HANDLER);
-    if (request->refusal.status == 413) refuse_size(request, request->framing.has_length ? request->framing.length : request->body_seen);
-    if (request->refusal.status) {
-        reply_refusal(request);
-    } else if (request->log_in) {
-        log_in(request);
-    } else {
-        request->match.route->handler(request->server->app, request);
-        if (!request->answered) {
-            log_write(request->server->log, LEVEL_ERROR, "http", "%s was not answered", request->match.route->pattern);
-            http_reply_problem(request, 500, "the server did not answer; this is a mistake of the program", NULL);
-        }
-    }
+    request_answer(request);
     connection_enter(request->server->connections, request->connection, CONNECTION_REPLY);
-    return request->queued;
+    return request->queued ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result begin(struct http_request *request, const char *method, const char *version) {
@@ -465,7 +225,7 @@ static enum MHD_Result begin(struct http_request *request, const char *method, c
     request->raw = (struct guard_request){.method = method, .target = request->target, .version = version};
     request->raw.headers = request->headers;
     MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, on_header, request);
-    bool fine = check_header(request);
+    bool fine = request_check(request, header_is_whole(request));
     bool body = request->framing.chunked || request->framing.length > 0;
     if (fine || (!body && !request->refusal.close)) {
         connection_enter(request->server->connections, request->connection, body ? CONNECTION_BODY : CONNECTION_HANDLER);
@@ -482,45 +242,14 @@ static enum MHD_Result begin(struct http_request *request, const char *method, c
     return finish(request);
 }
 
-static bool make_room(struct http_request *request, size_t more) {
-    size_t needed = request->body_size + more, room = request->body_room ? request->body_room : 16384;
-    if (needed <= request->body_room) return true;
-    while (room < needed) room *= 2;
-    size_t grown = room - request->body_room;
-    if (atomic_fetch_add(&request->server->bodies, grown) + grown > BODIES_MAX) {
-        atomic_fetch_sub(&request->server->bodies, grown);
-        return false;
-    }
-    char *longer = realloc(request->body, room);
-    if (!longer) {
-        atomic_fetch_sub(&request->server->bodies, grown);
-        return false;
-    }
-    request->body = longer;
-    request->body_room = room;
-    return true;
-}
-
 static enum MHD_Result take_body(struct http_request *request, const char *data, size_t *size) {
-    size_t n = *size;
+    static const char words[] = "HTTP/1.1 413 Content Too Large\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
+                                "Cross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    request_take_body(request, data, *size);
     *size = 0;
-    request->body_seen += n;
-    if (request->body_seen > BODY_DROP_MAX) {
-        static const char words[] = "HTTP/1.1 413 Content Too Large\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer"
-                                    "\r\nCross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-        connection_last_words(request->connection, words, sizeof words - 1);
-        return MHD_NO;
-    }
-    if (request->refusal.status) return MHD_YES;
-    if (request->body_seen > BODY_MAX) {
-        refuse_size(request, request->body_seen);
-    } else if (!make_room(request, n)) {
-        guard_refuse(&request->refusal, 503, false, "the server holds too many bodies at the moment; try again");
-    } else {
-        memcpy(request->body + request->body_size, data, n);
-        request->body_size += n;
-    }
-    return MHD_YES;
+    if (request->body_seen <= BODY_DROP_MAX) return MHD_YES;
+    connection_last_words(request->connection, words, sizeof words - 1); /* the library takes no answer in mid-body */
+    return MHD_NO;
 }
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *path, const char *method,
@@ -547,14 +276,7 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **state
                                .seconds = (double)(monotonic_ms() - request->begun_ms) / 1000};
     log_request(server->log, &line);
     connection_enter(server->connections, request->connection, CONNECTION_IDLE);
-    atomic_fetch_sub(&server->bodies, request->body_room);
-    for (size_t i = 0; i < request->extra_count; i++) {
-        free(request->extra[i].name);
-        free(request->extra[i].value);
-    }
-    free(request->body);
-    free(request->target);
-    free(request);
+    request_free(request);
 }
 
 static void on_connection(void *context, struct MHD_Connection *mhd, void **state, enum MHD_ConnectionNotificationCode what) {
