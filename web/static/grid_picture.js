@@ -39,7 +39,7 @@ export class GridPicture {
     drawAxis(context, layout, c, state);
     outline(context, layout, state.hoverHead, c.ink, 1);
     const open = state.layer === null ? null : state;
-    outline(context, layout, open, c.ink, 2);
+    outline(context, layout, open, c.ink, 2, 1); // a hair away, to be seen around a dark cell too
     if (focused) outline(context, layout, open ?? { layer: 0, head: 0 }, c.accent, 2, 3);
     return young;
   }
