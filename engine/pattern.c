@@ -42,7 +42,7 @@ struct translation {
 };
 
 static void put(struct translation *t, const char *text, size_t size) {
-    if (t->failed) return;
+    if (t->failed || size == 0) return; /* nothing of nothing: memcpy would not take the NULL */
     if (size > t->room - t->size) {
         size_t room = (t->size + size) * 2 + 64;
         char *out = realloc(t->out, room);
