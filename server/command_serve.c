@@ -78,7 +78,7 @@ static struct cache *open_cache(const struct options *options, struct log *log) 
     struct cache *cache = NULL;
     char error[512] = "";
     if (cache_open(&cache_options, &cache, error, sizeof error) == CACHE_OK) return cache;
-    log_write(log, LEVEL_WARNING, "cache", "%s Going on without it: results live only as long as this process.", error);
+    log_write(log, LEVEL_WARNING, "cache", "%s; going on without it: results live only as long as this process", error);
     return NULL;
 }
 
