@@ -1,9 +1,12 @@
 #include "engine/activations.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/memory.h"
+#include "engine/position_bias.h"
+#include "engine/weights.h"
 
 struct layout {
     size_t padded, q_stride, dim_panels;
@@ -30,7 +33,9 @@ uint64_t activations_size(const struct model *model, size_t n) {
     struct layout l = layout_of(model, n);
     size_t layers = (size_t)model->config.layers;
     return sizeof(struct activations) + layers * sizeof(struct layer_activations) +
-           memory_aligned_size(layers * layer_bytes(&l)) + n * sizeof(int32_t);
+           memory_aligned_size(layers * layer_bytes(&l)) + n * sizeof(int32_t) +
+           (model->config.position_bias != BIAS_NONE ? (size_t)model->config.heads * 2 * n * sizeof(float) : 0) +
+           layers * (size_t)model->config.heads * sizeof(float);
 }
 
 /* The places beyond n in the last panel of keys, and beyond head_dim in the last panel of v. */
@@ -49,6 +54,25 @@ static void clear_padding(struct activations *a, int layer) {
     }
 }
 
+/* What scores need beside q and k: small tables from the model's weights. */
+static bool take_biases(struct activations *a) {
+    const struct model *model = a->model;
+    size_t heads = (size_t)model->config.heads, layers = (size_t)model->config.layers;
+    if (model->config.position_bias != BIAS_NONE) {
+        a->bias = malloc(heads * (2 * a->n - 1) * sizeof *a->bias);
+        if (!a->bias) return false;
+        position_bias_fill(model, a->n, a->bias);
+    }
+    if (!model->config.general || !model->layer[0].sinks.data) return true;
+    float *sinks = malloc(layers * heads * sizeof *sinks);
+    if (!sinks) return false;
+    for (size_t i = 0; i < layers; i++) {
+        weights_vector(&kernels_plain, &model->layer[i].sinks, sinks + i * heads);
+        a->layer[i].sinks = sinks + i * heads;
+    }
+    return true;
+}
+
 struct activations *activations_create(const struct model *model, const int32_t *ids, size_t n) {
     size_t layers = (size_t)model->config.layers;
     struct layout l = layout_of(model, n);
@@ -65,11 +89,13 @@ struct activations *activations_create(const struct model *model, const int32_t 
     memcpy(a->ids, ids, n * sizeof *ids);
     a->block = memory_aligned(layers * layer_bytes(&l));
     if (!a->block) goto failed;
+    if (!take_biases(a)) goto failed;
     float *block = a->block;
     for (size_t i = 0; i < layers; i++, block += layer_bytes(&l) / sizeof *block) {
         a->layer[i] = (struct layer_activations){.q = block, .k = block + l.q, .v = block + l.q + l.k,
                                                  .row_max = block + l.q + l.k + l.v,
-                                                 .row_inverse = block + l.q + l.k + l.v + l.rows};
+                                                 .row_inverse = block + l.q + l.k + l.v + l.rows,
+                                                 .sinks = a->layer[i].sinks};
         clear_padding(a, (int)i);
     }
     return a;
@@ -81,6 +107,8 @@ failed:
 void activations_destroy(struct activations *activations) {
     if (!activations) return;
     free(activations->block);
+    free(activations->bias);
+    if (activations->model->config.layers > 0) free((float *)(uintptr_t)activations->layer[0].sinks); /* of all layers */
     free(activations->ids);
     model_release(activations->model);
     free(activations);
@@ -132,6 +160,20 @@ void activations_store_row(struct activations *activations, int layer, size_t i,
     }
 }
 
+/* key: of the first column. */
+static void change_scores(const struct activations *a, int head, size_t query0, size_t rows, size_t key, size_t keys, float *scores,
+                          size_t stride) {
+    float cap = a->model->config.score_cap;
+    if (key + keys > a->n) keys = a->n - key;
+    for (size_t r = 0; r < rows; r++) {
+        float *row = scores + r * stride;
+        for (size_t j = 0; cap > 0 && j < keys; j++) row[j] = cap * tanhf(row[j] / cap);
+        if (!a->bias) continue;
+        const float *bias = a->bias + (size_t)head * (2 * a->n - 1) + (a->n - 1 + key - (query0 + r));
+        for (size_t j = 0; j < keys; j++) row[j] += bias[j];
+    }
+}
+
 void activations_scores(const struct activations *activations, const struct kernels *kernels, int layer, int head,
                         size_t query0, size_t rows, size_t key_panel0, size_t key_panels, float *scores, size_t stride) {
     const struct model_config *c = &activations->model->config;
@@ -144,6 +186,8 @@ void activations_scores(const struct activations *activations, const struct kern
         .b_panel_stride = head_dim * PANEL,
         .c = scores, .c_stride = stride, .c_panel_stride = PANEL, .scale = c->attention_scale,
     });
+    if (c->score_cap > 0 || activations->bias)
+        change_scores(activations, head, query0, rows, key_panel0 * PANEL, key_panels * PANEL, scores, stride);
 }
 
 void activations_mix(const struct activations *activations, const struct kernels *kernels, int layer, int head,

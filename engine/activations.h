@@ -17,6 +17,7 @@
 struct layer_activations {
     float *q, *k, *v;
     float *row_max, *row_inverse; /* [heads, n] */
+    const float *sinks;           /* [heads] logits that belong to no key; NULL: none */
 };
 
 struct activations {
@@ -24,6 +25,7 @@ struct activations {
     int32_t *ids;
     size_t n, padded, q_stride, dim_panels;
     uint64_t bytes;
+    float *bias;  /* [heads, 2 n - 1] by j - i, as in position_bias.h; NULL: none */
     float *block; /* all of q, k, v and the sums of rows, a layer after the other */
     struct layer_activations layer[]; /* [layers] */
 };
@@ -39,7 +41,8 @@ void activations_copy_rows(struct activations *to, const struct activations *fro
 void activations_store_row(struct activations *activations, int layer, size_t i, const float *k, const float *v);
 
 /* scores[r, j] = attention_scale q_(query0 + r) . k_j of one head, for the keys of whole panels: j runs from
- * key_panel0 * PANEL; row stride `stride`. Keys beyond n give 0; nothing is masked. */
+ * key_panel0 * PANEL; row stride `stride`. Then what the model does to scores: a cap, a bias of positions. The one place where
+ * scores come from. Nothing is masked; keys beyond n give some number. */
 void activations_scores(const struct activations *activations, const struct kernels *kernels, int layer, int head,
                         size_t query0, size_t rows, size_t key_panel0, size_t key_panels, float *scores, size_t stride);
 /* out[r, :] (+)= sum over keys key0 .. key0 + keys - 1 of weights[r, key - key0] v_key; out: row stride dim_panels * PANEL. */

@@ -1,5 +1,6 @@
 #include "engine/attention.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Keys whose v stay in the cache while all rows of a block pass over them. */
@@ -27,9 +28,17 @@ size_t attention_scratch_floats(const struct model *model, size_t n) {
     return attention_block_rows(n) * block_stride(n) + BLOCK_MARGIN + 2 * sweep_floats(n) + output_floats(model);
 }
 
+struct visibility attention_visibility(const struct model *model, int layer) {
+    if (!model->config.general) return visibility_causal;
+    size_t window = (size_t)model->layer[layer].window;
+    if (model->config.causal) return (struct visibility){window > 0 ? window - 1 : SIZE_MAX, 0};
+    return (struct visibility){window > 0 ? window : SIZE_MAX, window > 0 ? window : SIZE_MAX};
+}
+
 void attention_scratch_init(struct attention_scratch *scratch, const struct model *model, size_t n, float *memory) {
     size_t block = attention_block_rows(n) * block_stride(n) + BLOCK_MARGIN;
     memset(memory, 0, attention_scratch_floats(model, n) * sizeof *memory);
+    memset(scratch->block.sink, 0, sizeof scratch->block.sink);
     scratch->block.e = memory + BLOCK_MARGIN;
     scratch->block.stride = block_stride(n);
     scratch->sweep.sum = memory + block;
@@ -40,14 +49,23 @@ void attention_scratch_init(struct attention_scratch *scratch, const struct mode
 void attention_weights(const struct activations *activations, const struct kernels *kernels, int layer, int head, size_t query0,
                        size_t rows, struct attention_scratch *scratch) {
     struct weight_block *block = &scratch->block;
+    struct visibility sees = attention_visibility(activations->model, layer);
+    const float *sinks = activations->layer[layer].sinks;
+    size_t n = activations->n;
     block->query0 = query0;
     block->rows = rows;
-    block->keys = whole_panels(query0 + rows);
+    block->keys = whole_panels(visible_end(sees, n, query0 + rows - 1));
     activations_scores(activations, kernels, layer, head, query0, rows, 0, block->keys / PANEL, block->e, block->stride);
     for (size_t r = 0; r < rows; r++) {
         float *row = block->e + r * block->stride;
-        for (size_t j = query0 + r + 1; j < block->keys; j++) row[j] = MASKED_SCORE;
+        size_t first = visible_first(sees, query0 + r), end = visible_end(sees, n, query0 + r);
+        for (size_t j = 0; j < first; j++) row[j] = MASKED_SCORE;
+        for (size_t j = end; j < block->keys; j++) row[j] = MASKED_SCORE;
         kernels->softmax_row(row, block->keys, &block->sums[r]);
+        if (sinks) {
+            block->sink[r] = exp((double)sinks[head] - (double)block->sums[r].max);
+            block->sums[r].sum += block->sink[r];
+        }
         block->inverse[r] = (float)(1.0 / block->sums[r].sum);
     }
 }
@@ -60,11 +78,11 @@ void attention_gather(const struct kernels *kernels, const struct text_facts *fa
     size_t bin = thumbnail_bin(facts, block->query0), end = block->query0 + block->rows;
     for (size_t i = block->query0, next; i < end; i = next, bin++) { /* the rows of one bin at a time */
         next = facts->bin_start[bin + 1] < end ? facts->bin_start[bin + 1] : end;
-        size_t r = i - block->query0, keys = whole_panels(next);
-        kernels->column_sweep(block->e + r * block->stride, block->stride, next - i, block->inverse + r, keys, sweep->sum,
+        size_t r = i - block->query0, keys = visible_end(facts->sees, facts->n, next - 1);
+        kernels->column_sweep(block->e + r * block->stride, block->stride, next - i, block->inverse + r, whole_panels(keys), sweep->sum,
                               sweep->max);
-        statistics_columns(kernels, sweep->sum, next, sums);
-        thumbnail_columns(kernels, facts, bin, next, sweep->sum, sweep->max, thumbnails);
+        statistics_columns(kernels, sweep->sum, keys, sums);
+        thumbnail_columns(kernels, facts, bin, keys, sweep->sum, sweep->max, thumbnails);
     }
     statistics_diagonal(block, sums);
 }

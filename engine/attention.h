@@ -18,6 +18,9 @@ struct attention_scratch {
     float *output; /* [BLOCK_ROWS, dim_panels, PANEL] */
 };
 
+/* What the queries of a layer see. */
+struct visibility attention_visibility(const struct model *model, int layer);
+
 /* Rows of a block, so that it fits the second-level cache at any length. */
 size_t attention_block_rows(size_t n);
 /* Floats of memory for a scratch. */

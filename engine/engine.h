@@ -44,9 +44,9 @@ struct model;
 
 struct model_info {
     const char *name;          /* general.name, else the file's name */
-    const char *architecture;  /* "llama" */
+    const char *architecture;  /* "llama"; of a folder, its model_type */
     const char *licence;       /* "" if the file names none */
-    const char *format;        /* "gguf" */
+    const char *format;        /* "gguf", "safetensors" */
     const char *dtype;         /* precision of most weights: "Q4_1", "F16", ... */
     const char *tokenizer;     /* "bpe (smollm)"; "" for a model without one */
     int layers, heads, kv_heads, head_dim, d_model;
@@ -56,7 +56,8 @@ struct model_info {
     uint64_t bytes;            /* size of the file or files */
 };
 
-/* Maps the model at `path` (a .gguf) and checks all of it that can be checked without reading the weights.
+/* Maps the model at `path` (a .gguf, or a folder with config.json and safetensors files) and checks all of it that can be checked
+ * without reading the weights.
  * Weights stay on disk until used. The caller owns one reference. */
 enum engine_status model_open(const char *path, struct model **model, char *error, size_t error_size);
 struct model *model_retain(struct model *model);
@@ -65,7 +66,8 @@ void model_release(struct model *model); /* NULL is fine */
 /* Borrowed from the model, valid as long as it. */
 const struct model_info *model_describe(const struct model *model);
 
-/* SHA-256 of the file's bytes, lower-case hex with its NUL. Reads the whole file: remember the answer. */
+/* SHA-256 of the file's bytes, lower-case hex with its NUL. Reads the whole file: remember the answer. Of a folder: the SHA-256 of
+ * the lines that sha256sum prints for config.json and the files with weights, in the order of their names. */
 enum engine_status model_file_digest(const char *path, char digest[65], char *error, size_t error_size);
 /* SHA-256 of what the tokenizer does (pattern, vocabulary, merges, specials), found at model_open. "" without one. */
 const char *model_tokenizer_digest(const struct model *model);

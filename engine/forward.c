@@ -8,9 +8,11 @@
 
 #include "engine/activations.h"
 #include "engine/attention.h"
+#include "engine/general.h"
 #include "engine/linear.h"
 #include "engine/memory.h"
 #include "engine/rope.h"
+#include "engine/run.h"
 #include "engine/weights.h"
 
 /* Rows that a thread takes at a time where rows are independent: whole panels of keys, so that no two threads share one. */
@@ -21,54 +23,6 @@ enum { SHARES_OF_A_HEAD = 4 };
 /* A sink of the text: more than this received weight, in at least a tenth of the heads, seen by so many queries. */
 static const double sink_weight = 0.3;
 enum { SINK_HEADS_SHARE = 10, SINK_QUERIES = 8 };
-
-struct head_share {
-    struct head_sums sums;
-    struct thumbnail_sums thumbnails;
-    double *memory; /* of the arrays of sums */
-};
-
-struct worker {
-    struct attention_scratch attention;
-    float *linear;
-};
-
-struct run {
-    struct engine *engine;
-    const struct kernels *kernels;
-    const struct model *model;
-    const struct model_config *config;
-    const struct analysis_observer *observer;
-    const struct activations *prefix;
-    struct activations *activations;
-    struct text_facts facts;
-    size_t n, reused, rows; /* rows = n - reused: what runs through the linear layers */
-    int layer;
-    bool keeps_output; /* false in the last layer, whose output nobody asks for */
-
-    /* [rows, ...], row i of them is position reused + i */
-    float *residual, *normed, *mixed, *hidden, *k, *v;
-    float *cosine, *sine; /* of the rotary angles */
-    size_t d_stride, q_stride, ff_stride, kv_stride, pair_stride;
-    float *norm_weight; /* [d_model] */
-
-    struct worker *worker;    /* [threads] */
-    struct head_share *share; /* [heads, shares] */
-    size_t shares, block_rows;
-    _Atomic size_t *shares_left; /* [heads] */
-
-    struct head_statistics *statistics; /* [heads] */
-    uint8_t *max, *mean, *excluded;
-    _Atomic uint32_t *receiving_heads; /* [n] heads in which key j receives more than sink_weight */
-
-    struct linear linear;
-    void *blocks[8];
-    int block_count;
-    bool to_publish;
-    _Atomic size_t next;
-    _Atomic bool cancelled, not_finite;
-    struct timespec last_breath;
-};
 
 /* ---- memory: everything is taken before the first layer --------------------------------------------------------- */
 
@@ -88,24 +42,26 @@ static size_t share_count(size_t n) {
 static size_t strides_of(struct run *run, const struct model_config *c) {
     run->d_stride = whole_panels((size_t)c->d_model);
     run->q_stride = whole_panels((size_t)c->heads * (size_t)c->head_dim);
-    run->ff_stride = whole_panels((size_t)c->d_ff);
+    run->ff_stride = whole_panels(larger((size_t)c->d_ff, (size_t)c->expert_ff));
     run->kv_stride = whole_panels((size_t)c->kv_heads * (size_t)c->head_dim);
     run->pair_stride = whole_panels((size_t)c->rope_dim / 2);
-    return 2 * run->d_stride + run->q_stride + run->ff_stride + 2 * run->kv_stride + 2 * run->pair_stride;
+    return 2 * run->d_stride + run->q_stride + run->ff_stride + 2 * run->kv_stride + 2 * run->pair_stride +
+           general_row_floats(&run->general, c);
 }
 
 static size_t linear_floats(const struct kernels *kernels, const struct model_config *c) {
-    size_t widest = larger((size_t)c->d_model, larger((size_t)c->d_ff, (size_t)c->heads * (size_t)c->head_dim));
+    size_t widest = larger((size_t)c->d_model, larger(larger((size_t)c->d_ff, (size_t)c->expert_ff), (size_t)c->heads * (size_t)c->head_dim));
     return whole_panels(linear_scratch(kernels, widest));
 }
 
 static struct sizes sizes_of(const struct kernels *kernels, const struct model *model, size_t n, size_t rows) {
     const struct model_config *c = &model->config;
     struct run strides;
+    size_t row = strides_of(&strides, c);
     return (struct sizes){
-        .rows_floats = rows * strides_of(&strides, c) + whole_panels((size_t)c->d_model),
+        .rows_floats = rows * row + whole_panels((size_t)c->d_model) + general_floats(&strides.general, c),
         .worker_floats = whole_panels(attention_scratch_floats(model, n)) + linear_floats(kernels, c),
-        .share_bytes = whole_panels(head_sums_size(n)), /* a multiple of what double needs */
+        .share_bytes = whole_panels(head_sums_size(n, c->causal)), /* a multiple of what double needs */
         .head_bytes = sizeof(struct head_statistics) + (2 * THUMBNAIL_BINS + 1) * THUMBNAIL_BINS,
     };
 }
@@ -113,7 +69,7 @@ static struct sizes sizes_of(const struct kernels *kernels, const struct model *
 uint64_t forward_size(const struct kernels *kernels, const struct model *model, int threads, size_t n) {
     struct sizes s = sizes_of(kernels, model, n, n);
     size_t heads = (size_t)model->config.heads, shares = heads * share_count(n), workers = (size_t)threads;
-    return activations_size(model, n) + text_facts_size(n) + memory_aligned_size(s.rows_floats * sizeof(float)) +
+    return activations_size(model, n) + (model->config.general ? 2 : 1) * text_facts_size(n) + memory_aligned_size(s.rows_floats * sizeof(float)) +
            memory_aligned_size(workers * s.worker_floats * sizeof(float)) + workers * sizeof(struct worker) +
            memory_aligned_size(shares * s.share_bytes) + shares * sizeof(struct head_share) +
            heads * (s.head_bytes + sizeof(size_t)) + n * 2 * sizeof(uint32_t);
@@ -138,7 +94,9 @@ static bool take_rows(struct run *run, const struct sizes *s) {
     run->cosine = run->v + rows * run->kv_stride;
     run->sine = run->cosine + rows * run->pair_stride;
     run->norm_weight = run->sine + rows * run->pair_stride;
-    if (run->d_stride != (size_t)run->config->d_model || run->q_stride != (size_t)(run->config->heads * run->config->head_dim))
+    float *rest = run->norm_weight + whole_panels((size_t)run->config->d_model);
+    if (run->config->general) general_init(&run->general, run->config, rows, rest);
+    if (run->config->general || run->d_stride != (size_t)run->config->d_model || run->q_stride != (size_t)(run->config->heads * run->config->head_dim))
         memset(block, 0, s->rows_floats * sizeof *block); /* the padding of rows stays 0 */
     return true;
 }
@@ -157,7 +115,7 @@ static bool take_workers(struct run *run, const struct sizes *s) {
 }
 
 static bool take_heads(struct run *run, const struct sizes *s) {
-    size_t heads = (size_t)run->config->heads, bins = (size_t)run->facts.bins;
+    size_t heads = (size_t)run->config->heads, bins = (size_t)run->facts->bins;
     run->block_rows = attention_block_rows(run->n);
     run->shares = share_count(run->n);
     size_t shares = heads * run->shares;
@@ -176,15 +134,35 @@ static bool take_heads(struct run *run, const struct sizes *s) {
 
 static size_t shared_prefix(const struct activations *prefix, const struct analysis_input *input) {
     size_t n = 0;
-    if (!prefix || prefix->model != input->model) return 0;
+    if (!prefix || prefix->model != input->model || !input->model->config.causal) return 0;
     while (n < input->n && n < prefix->n && prefix->ids[n] == input->ids[n]) n++;
     return n;
 }
 
 static void run_finish(struct run *run) {
     while (run->block_count > 0) free(run->blocks[--run->block_count]);
-    text_facts_finish(&run->facts);
+    for (size_t f = 0; f < run->fact_kinds; f++) text_facts_finish(&run->facts_of[f]);
     activations_destroy(run->activations);
+}
+
+/* Which of the run's facts a layer goes by: windows are all of one width. */
+static bool has_window(const struct model *model, int layer) {
+    return model->config.general && model->layer[layer].window > 0;
+}
+
+static bool take_facts(struct run *run, const struct analysis_input *input) {
+    const struct model *model = input->model;
+    int layer[2] = {0, -1}; /* one that sees all, though there may be none such; one with a window */
+    for (int i = 0; i < model->config.layers; i++)
+        if (has_window(model, i) && layer[1] < 0) layer[1] = i;
+    struct visibility all = model->config.causal ? visibility_causal : (struct visibility){SIZE_MAX, SIZE_MAX};
+    for (int kind = 0; kind < 2 && (kind == 0 || layer[1] >= 0); kind++) {
+        struct visibility sees = kind == 0 ? all : attention_visibility(model, layer[1]);
+        if (!text_facts_init(&run->facts_of[kind], sees, input->ids, input->n, input->excluded, input->excluded_count)) return false;
+        run->fact_kinds++;
+    }
+    run->facts = &run->facts_of[0];
+    return true;
 }
 
 static bool run_init(struct run *run, struct engine *engine, const struct analysis_input *input,
@@ -193,7 +171,7 @@ static bool run_init(struct run *run, struct engine *engine, const struct analys
                         .observer = observer, .prefix = prefix, .n = input->n, .reused = shared_prefix(prefix, input)};
     run->rows = run->n - run->reused;
     struct sizes s = sizes_of(run->kernels, run->model, run->n, run->rows);
-    if (text_facts_init(&run->facts, input->ids, input->n, input->excluded, input->excluded_count)) {
+    if (take_facts(run, input)) {
         run->activations = activations_create(input->model, input->ids, input->n);
         if (run->activations && take_rows(run, &s) && take_workers(run, &s) && take_heads(run, &s)) return true;
     }
@@ -203,12 +181,14 @@ static bool run_init(struct run *run, struct engine *engine, const struct analys
 
 /* ---- phases: one function for all workers at once ---------------------------------------------------------------- */
 
-static bool stopped(struct run *run) {
+static void linear_work(void *context, int worker);
+
+bool run_stopped(struct run *run) {
     return atomic_load_explicit(&run->cancelled, memory_order_relaxed);
 }
 
 /* Between pieces of work, on the caller's thread: at most once a millisecond. */
-static void breathe(struct run *run, int worker) {
+void run_breathe(struct run *run, int worker) {
     if (worker != 0 || !run->observer || !run->observer->breathe) return;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -217,14 +197,24 @@ static void breathe(struct run *run, int worker) {
     clock_gettime(CLOCK_MONOTONIC, &run->last_breath);
 }
 
-static void phase(struct run *run, pool_work *work) {
-    if (stopped(run)) return;
+void run_phase(struct run *run, pool_work *work) {
+    if (run_stopped(run)) return;
     atomic_store_explicit(&run->next, 0, memory_order_relaxed);
     pool_run(run->engine->pool, work, run);
 }
 
+void run_phase_with(struct run *run, pool_work *work, void *context) {
+    if (run_stopped(run)) return;
+    atomic_store_explicit(&run->next, 0, memory_order_relaxed);
+    pool_run(run->engine->pool, work, context);
+}
+
+void run_linear(struct run *run) {
+    run_phase(run, linear_work);
+}
+
 /* The next rows of a phase whose rows are independent, counted from row 0 of the residual stream. */
-static bool next_rows(struct run *run, size_t *first, size_t *end) {
+bool run_next_rows(struct run *run, size_t *first, size_t *end) {
     /* pieces end where positions do, not rows: panels of keys belong to one thread */
     size_t piece = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed) + run->reused / ROWS_AT_ONCE;
     size_t from = piece * ROWS_AT_ONCE, to = from + ROWS_AT_ONCE;
@@ -237,7 +227,7 @@ static bool next_rows(struct run *run, size_t *first, size_t *end) {
 static void embed_work(void *context, int worker) {
     struct run *run = context;
     (void)worker;
-    for (size_t i, end; next_rows(run, &i, &end);)
+    for (size_t i, end; run_next_rows(run, &i, &end);)
         for (; i < end; i++) {
             weights_row(run->kernels, &run->model->embedding, (size_t)run->activations->ids[run->reused + i],
                         run->residual + i * run->d_stride);
@@ -247,7 +237,7 @@ static void embed_work(void *context, int worker) {
 
 static void norm_work(void *context, int worker) {
     struct run *run = context;
-    for (size_t i, end; !stopped(run) && next_rows(run, &i, &end); breathe(run, worker))
+    for (size_t i, end; !run_stopped(run) && run_next_rows(run, &i, &end); run_breathe(run, worker))
         for (; i < end; i++) {
             double squares = run->kernels->rms_norm(run->residual + i * run->d_stride, run->norm_weight, (size_t)run->config->d_model,
                                                     run->config->norm_epsilon, run->normed + i * run->d_stride);
@@ -257,14 +247,14 @@ static void norm_work(void *context, int worker) {
 
 static void normalise(struct run *run, const struct tensor *weight) {
     weights_row(run->kernels, weight, 0, run->norm_weight);
-    phase(run, norm_work);
+    run_phase(run, norm_work);
 }
 
 static void publish(struct run *run) {
     if (!run->to_publish) return;
     run->to_publish = false;
     struct layer_result result = {.layer = run->layer, .heads = run->config->heads, .statistics = run->statistics,
-                                  .rows = run->facts.bins, .cols = run->facts.bins,
+                                  .rows = run->facts->bins, .cols = run->facts->bins,
                                   .max = run->max, .mean = run->mean, .excluded = run->excluded};
     if (run->observer && run->observer->layer && !run->observer->layer(run->observer->context, &result))
         atomic_store(&run->cancelled, true);
@@ -274,36 +264,36 @@ static void publish(struct run *run) {
 static void linear_work(void *context, int worker) {
     struct run *run = context;
     if (worker == 0) publish(run);
-    while (!stopped(run) && linear_step(&run->linear, run->worker[worker].linear)) breathe(run, worker);
+    while (!run_stopped(run) && linear_step(&run->linear, run->worker[worker].linear)) run_breathe(run, worker);
 }
 
-static struct linear linear_from(struct run *run, const float *x, size_t x_stride, bool accumulate) {
+struct linear run_linear_from(struct run *run, const float *x, size_t x_stride, bool accumulate) {
     return (struct linear){.kernels = run->kernels, .x = x, .x_stride = x_stride, .rows = run->rows, .accumulate = accumulate,
                            .threads = pool_threads(run->engine->pool)};
 }
 
-static void project(struct run *run, const struct tensor *weight, const struct tensor *up, const float *x, size_t x_stride, float *y,
+void run_project(struct run *run, const struct tensor *weight, const struct tensor *up, const float *x, size_t x_stride, float *y,
                     size_t y_stride, bool accumulate) {
-    run->linear = linear_from(run, x, x_stride, accumulate);
+    run->linear = run_linear_from(run, x, x_stride, accumulate);
     run->linear.part[run->linear.parts++] = (struct linear_part){weight, up, y, y_stride};
-    phase(run, linear_work);
+    run_phase(run, linear_work);
 }
 
 /* q goes to where it stays, k and v to where they are turned and put into panels. */
 static void project_qkv(struct run *run, const struct layer_weights *w, struct layer_activations *a) {
-    run->linear = linear_from(run, run->normed, run->d_stride, false);
+    run->linear = run_linear_from(run, run->normed, run->d_stride, false);
     run->linear.parts = 3;
     run->linear.part[0] = (struct linear_part){&w->q, NULL, a->q + run->reused * run->activations->q_stride, run->activations->q_stride};
     run->linear.part[1] = (struct linear_part){&w->k, NULL, run->k, run->kv_stride};
     run->linear.part[2] = (struct linear_part){&w->v, NULL, run->v, run->kv_stride};
-    phase(run, linear_work);
+    run_phase(run, linear_work);
 }
 
 static void rope_work(void *context, int worker) {
     struct run *run = context;
     const struct model_config *c = run->config;
     float *q = run->activations->layer[run->layer].q;
-    for (size_t i, end; !stopped(run) && next_rows(run, &i, &end); breathe(run, worker))
+    for (size_t i, end; !run_stopped(run) && run_next_rows(run, &i, &end); run_breathe(run, worker))
         for (; i < end; i++) {
             size_t position = run->reused + i;
             const float *cosine = run->cosine + i * run->pair_stride, *sine = run->sine + i * run->pair_stride;
@@ -317,16 +307,17 @@ static void rope_work(void *context, int worker) {
 
 static void finish_head(struct run *run, size_t head) {
     struct head_share *first = &run->share[head * run->shares];
-    size_t bins = (size_t)run->facts.bins;
+    size_t bins = (size_t)run->facts->bins;
     for (size_t s = 1; s < run->shares; s++) {
         head_sums_add(&first->sums, &first[s].sums, run->n);
-        thumbnail_sums_add(&first->thumbnails, &first[s].thumbnails, &run->facts);
+        thumbnail_sums_add(&first->thumbnails, &first[s].thumbnails, run->facts);
     }
-    if (!statistics_finish(&run->facts, &first->sums, &run->statistics[head])) atomic_store(&run->not_finite, true);
-    thumbnail_finish(&run->facts, &first->thumbnails, run->max + head * bins * bins, run->mean + head * bins * bins,
+    if (!statistics_finish(run->facts, &first->sums, &run->statistics[head])) atomic_store(&run->not_finite, true);
+    thumbnail_finish(run->facts, &first->thumbnails, run->max + head * bins * bins, run->mean + head * bins * bins,
                      run->excluded + head * bins);
-    for (size_t j = 0; j + SINK_QUERIES < run->n; j++)
-        if (statistics_received(&first->sums, run->n, j) > sink_weight)
+    for (size_t j = 0; j < run->n; j++)
+        if (visible_receivers(run->facts->sees, run->n, j) >= SINK_QUERIES &&
+            statistics_received(run->facts, &first->sums, j) > sink_weight)
             atomic_fetch_add_explicit(&run->receiving_heads[j], 1, memory_order_relaxed);
 }
 
@@ -339,7 +330,7 @@ static void attend_block(struct run *run, size_t head, size_t query0, struct wor
         a->row_max[head * run->n + query0 + r] = scratch->block.sums[r].max;
         a->row_inverse[head * run->n + query0 + r] = scratch->block.inverse[r];
     }
-    attention_gather(run->kernels, &run->facts, scratch, &share->sums, &share->thumbnails);
+    attention_gather(run->kernels, run->facts, scratch, &share->sums, &share->thumbnails);
     if (!run->keeps_output || query0 + rows <= run->reused) return;
     attention_output(run->activations, run->kernels, run->layer, (int)head, scratch);
     size_t head_dim = (size_t)run->config->head_dim, width = run->activations->dim_panels * PANEL;
@@ -352,14 +343,14 @@ static void attend_block(struct run *run, size_t head, size_t query0, struct wor
 static void attend_work(void *context, int worker) {
     struct run *run = context;
     size_t tasks = (size_t)run->config->heads * run->shares, blocks = (run->n + run->block_rows - 1) / run->block_rows;
-    for (size_t task; !stopped(run) && (task = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < tasks;) {
+    for (size_t task; !run_stopped(run) && (task = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < tasks;) {
         size_t head = task / run->shares;
         struct head_share *share = &run->share[task];
-        head_sums_init(&share->sums, run->n, share->memory);
-        thumbnail_sums_init(&share->thumbnails, &run->facts);
-        for (size_t b = task % run->shares; b < blocks && !stopped(run); b += run->shares) {
+        head_sums_init(&share->sums, run->n, visibility_is_causal(run->facts->sees), share->memory);
+        thumbnail_sums_init(&share->thumbnails, run->facts);
+        for (size_t b = task % run->shares; b < blocks && !run_stopped(run); b += run->shares) {
             attend_block(run, head, (blocks - 1 - b) * run->block_rows, &run->worker[worker], share);
-            breathe(run, worker);
+            run_breathe(run, worker);
         }
         if (atomic_fetch_sub_explicit(&run->shares_left[head], 1, memory_order_acq_rel) == 1) finish_head(run, head);
     }
@@ -368,33 +359,48 @@ static void attend_work(void *context, int worker) {
 static void attend(struct run *run) {
     for (int h = 0; h < run->config->heads; h++) atomic_store_explicit(&run->shares_left[h], run->shares, memory_order_relaxed);
     if (run->reused) activations_copy_rows(run->activations, run->prefix, run->layer, run->reused);
-    phase(run, attend_work);
+    run_phase(run, attend_work);
     run->to_publish = true;
 }
 
 /* ---- the model ------------------------------------------------------------------------------------------------- */
+
+static void run_general_layer(struct run *run, const struct layer_weights *w) {
+    if (run->rows > 0) general_attention_input(run, w);
+    attend(run);
+    if (!run->keeps_output || run_stopped(run) || atomic_load(&run->not_finite) || model_is_broken(run->model)) return;
+    general_finish_layer(run, w);
+}
 
 /* A pre-norm decoder layer with grouped-query attention and a gated feed-forward layer (Touvron et al. 2023). */
 static void run_layer(struct run *run, int layer) {
     const struct layer_weights *w = &run->model->layer[layer];
     run->layer = layer;
     run->keeps_output = layer + 1 < run->config->layers && run->rows > 0;
+    run->facts = &run->facts_of[has_window(run->model, layer)];
+    if (run->config->general) {
+        run_general_layer(run, w);
+        return;
+    }
 
     if (run->rows > 0) {
         normalise(run, &w->attention_norm);
         project_qkv(run, w, &run->activations->layer[layer]);
-        phase(run, rope_work);
+        run_phase(run, rope_work);
     }
     attend(run);
-    if (!run->keeps_output || stopped(run) || atomic_load(&run->not_finite) || model_is_broken(run->model)) return;
-    project(run, &w->o, NULL, run->mixed, run->q_stride, run->residual, run->d_stride, true);
+    if (!run->keeps_output || run_stopped(run) || atomic_load(&run->not_finite) || model_is_broken(run->model)) return;
+    run_project(run, &w->o, NULL, run->mixed, run->q_stride, run->residual, run->d_stride, true);
     normalise(run, &w->ffn_norm);
-    project(run, &w->gate, &w->up, run->normed, run->d_stride, run->hidden, run->ff_stride, false);
-    project(run, &w->down, NULL, run->hidden, run->ff_stride, run->residual, run->d_stride, true);
+    run_project(run, &w->gate, &w->up, run->normed, run->d_stride, run->hidden, run->ff_stride, false);
+    run_project(run, &w->down, NULL, run->hidden, run->ff_stride, run->residual, run->d_stride, true);
 }
 
 static enum engine_status run_layers(struct run *run, char *error, size_t error_size) {
-    if (run->rows > 0) phase(run, embed_work);
+    if (run->rows > 0 && run->config->general)
+        general_embed(run);
+    else if (run->rows > 0)
+        run_phase(run, embed_work);
     for (int layer = 0; layer < run->config->layers; layer++) {
         run_layer(run, layer);
         if (model_is_broken(run->model))
@@ -403,8 +409,8 @@ static enum engine_status run_layers(struct run *run, char *error, size_t error_
         if (atomic_load(&run->not_finite))
             return engine_fail(ENGINE_BROKEN, error, error_size,
                                "layer %d of the model gives numbers that are not finite: its file is damaged", layer);
-        if (!stopped(run)) publish(run);
-        if (stopped(run)) return engine_fail(ENGINE_CANCELLED, error, error_size, "the analysis was cancelled");
+        if (!run_stopped(run)) publish(run);
+        if (run_stopped(run)) return engine_fail(ENGINE_CANCELLED, error, error_size, "the analysis was cancelled");
     }
     return ENGINE_OK;
 }

@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "engine/digest.h"
 #include "engine/failure.h"
+#include "engine/folder.h"
 #include "engine/gguf.h"
 #include "engine/llama.h"
 #include "engine/mapping.h"
@@ -56,33 +58,29 @@ static char *put_string(char **at, struct gguf_string string) {
     return start;
 }
 
-static enum engine_status describe(struct model *model, const struct gguf *gguf, const char *path, char *error,
-                                   size_t error_size) {
+/* The name, the licence (both may be empty: then the file's name, and none), and what the config says. */
+static enum engine_status describe(struct model *model, struct gguf_string name, struct gguf_string licence, const char *path,
+                                   char *error, size_t error_size) {
     const struct model_config *config = &model->config;
-    const char *slash = strrchr(path, '/');
-    const char *file = slash != NULL ? slash + 1 : path;
-    struct gguf_string name = readable(gguf, "general.name"), licence = readable(gguf, "general.license");
-    if (name.size == 0) name = (struct gguf_string){file, strlen(file)};
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    if (name.size == 0) name = (struct gguf_string){path + start, end - start};
     char *at = model->strings = malloc(name.size + licence.size + 2);
     if (at == NULL) return engine_fail_memory(error, error_size);
-    model->info = (struct model_info){
-        .name = put_string(&at, name),
-        .architecture = "llama",
-        .licence = put_string(&at, licence),
-        .format = "gguf",
-        .dtype = most_used_type(gguf),
-        .tokenizer = model->tokenizer != NULL ? tokenizer_name(model->tokenizer) : "",
-        .layers = config->layers,
-        .heads = config->heads,
-        .kv_heads = config->kv_heads,
-        .head_dim = config->head_dim,
-        .d_model = config->d_model,
-        .context = config->context,
-        .vocabulary = config->vocabulary,
-        .causal = config->causal,
-        .bytes = mapping_size(model->mapping),
-    };
-    /* The file's name need not be UTF-8, and this goes into JSON. */
+    model->info.name = put_string(&at, name);
+    model->info.licence = put_string(&at, licence);
+    model->info.tokenizer = model->tokenizer != NULL ? tokenizer_name(model->tokenizer) : "";
+    model->info.layers = config->layers;
+    model->info.heads = config->heads;
+    model->info.kv_heads = config->kv_heads;
+    model->info.head_dim = config->head_dim;
+    model->info.d_model = config->d_model;
+    model->info.context = config->context;
+    model->info.vocabulary = config->vocabulary;
+    model->info.causal = config->causal;
+    /* The file's name need not be UTF-8, and all of this goes into JSON and onto terminals. */
     engine_clean_line(model->strings);
     return ENGINE_OK;
 }
@@ -109,11 +107,19 @@ static enum engine_status check_kind(const struct gguf *gguf, char *error, size_
     return ENGINE_OK;
 }
 
-static enum engine_status read_model(struct model *model, const char *path, char *error, size_t error_size) {
+static enum engine_status map_file(struct model *model, const char *path, char *error, size_t error_size) {
+    model->mapping = calloc(1, sizeof *model->mapping);
+    if (model->mapping == NULL) return engine_fail_memory(error, error_size);
+    enum engine_status status = mapping_open(path, &model->mapping[0], error, error_size);
+    if (status == ENGINE_OK) model->mappings = 1;
+    return status;
+}
+
+static enum engine_status read_gguf(struct model *model, const char *path, char *error, size_t error_size) {
     struct gguf *gguf = NULL;
-    enum engine_status status = mapping_open(path, &model->mapping, error, error_size);
+    enum engine_status status = map_file(model, path, error, error_size);
     if (status == ENGINE_OK)
-        status = gguf_open(mapping_data(model->mapping), mapping_size(model->mapping), &gguf, error, error_size);
+        status = gguf_open(mapping_data(model->mapping[0]), mapping_size(model->mapping[0]), &gguf, error, error_size);
     if (status == ENGINE_OK) status = check_kind(gguf, error, error_size);
     if (status == ENGINE_OK) status = llama_read(gguf, model, error, error_size);
     if (status == ENGINE_OK) status = tokenizer_from_gguf(gguf, &model->tokenizer, error, error_size);
@@ -122,10 +128,27 @@ static enum engine_status read_model(struct model *model, const char *path, char
         status = engine_fail(ENGINE_BROKEN, error, error_size,
                              "the model file is damaged: its tokenizer has %zu tokens, its "
                              "embedding %d", tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
-    if (status == ENGINE_OK) status = describe(model, gguf, path, error, error_size);
+    if (status == ENGINE_OK) {
+        model->info.architecture = "llama";
+        model->info.format = "gguf";
+        model->info.dtype = most_used_type(gguf);
+        model->info.bytes = mapping_size(model->mapping[0]);
+        status = describe(model, readable(gguf, "general.name"), readable(gguf, "general.license"), path, error, error_size);
+    }
     gguf_close(gguf);
+    return status;
+}
+
+static enum engine_status read_folder(struct model *model, const char *path, char *error, size_t error_size) {
+    static const struct gguf_string none = {"", 0};
+    enum engine_status status = folder_read(path, model, error, error_size);
+    return status == ENGINE_OK ? describe(model, none, none, path, error, error_size) : status;
+}
+
+static enum engine_status read_model(struct model *model, const char *path, char *error, size_t error_size) {
+    enum engine_status status = (folder_is(path) ? read_folder : read_gguf)(model, path, error, error_size);
     /* Whatever was found in a file that changed meanwhile is worth nothing, the message included. */
-    if (model->mapping != NULL && mapping_is_broken(model->mapping))
+    if (model_is_broken(model))
         status = engine_fail(ENGINE_BROKEN, error, error_size, "%s was changed while it was opened; try again", path);
     return status;
 }
@@ -152,8 +175,11 @@ struct model *model_retain(struct model *model) {
 void model_release(struct model *model) {
     if (model == NULL || atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) > 1) return;
     tokenizer_destroy(model->tokenizer);
-    mapping_close(model->mapping);
+    for (size_t i = 0; i < model->mappings; i++) mapping_close(model->mapping[i]);
+    free(model->mapping);
+    for (int i = 0; model->layer != NULL && i < model->config.layers; i++) free(model->layer[i].expert);
     free(model->layer);
+    for (int i = 0; i < ROPE_TABLES; i++) free(model->config.rope[i].frequency);
     free(model->strings);
     free(model);
 }
@@ -163,12 +189,14 @@ const struct model_info *model_describe(const struct model *model) {
 }
 
 bool model_is_broken(const struct model *model) {
-    return mapping_is_broken(model->mapping);
+    for (size_t i = 0; i < model->mappings; i++)
+        if (mapping_is_broken(model->mapping[i])) return true;
+    return false;
 }
 
 /* ---- digests ----------------------------------------------------------------------------------------------- */
 
-enum engine_status model_file_digest(const char *path, char digest[65], char *error, size_t error_size) {
+static enum engine_status file_digest(const char *path, char digest[65], char *error, size_t error_size) {
     enum { CHUNK = 1 << 18 };
     int descriptor;
     uint64_t size;
@@ -191,6 +219,35 @@ enum engine_status model_file_digest(const char *path, char digest[65], char *er
     free(chunk);
     close(descriptor);
     return status;
+}
+
+/* The line that sha256sum prints for each file, digested. */
+static enum engine_status folder_digest(const char *path, char digest[65], char *error, size_t error_size) {
+    char *files = NULL;
+    size_t count = 0;
+    enum engine_status status = folder_files(path, &files, &count, error, error_size);
+    struct sha256_ctx context;
+    sha256_init(&context);
+    const char *name = files;
+    for (size_t i = 0; i < count && status == ENGINE_OK; i++, name += strlen(name) + 1) {
+        char file[4096], one[65];
+        if (snprintf(file, sizeof file, "%s/%s", path, name) >= (int)sizeof file)
+            status = engine_fail(ENGINE_INVALID, error, error_size, "the path of the model is too long");
+        else
+            status = file_digest(file, one, error, error_size);
+        if (status != ENGINE_OK) break;
+        sha256_update(&context, 64, (const uint8_t *)one);
+        sha256_update(&context, 2, (const uint8_t *)"  ");
+        sha256_update(&context, strlen(name), (const uint8_t *)name);
+        sha256_update(&context, 1, (const uint8_t *)"\n");
+    }
+    if (status == ENGINE_OK) digest_hex(&context, digest);
+    free(files);
+    return status;
+}
+
+enum engine_status model_file_digest(const char *path, char digest[65], char *error, size_t error_size) {
+    return (folder_is(path) ? folder_digest : file_digest)(path, digest, error, error_size);
 }
 
 const char *model_tokenizer_digest(const struct model *model) {

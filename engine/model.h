@@ -1,7 +1,7 @@
 /*
  * model.h: what a model is inside the engine: a config struct (how the forward pass goes) and named weights (where the
- * numbers lie, mapped in their file's precision). gguf.c reads files, llama.c turns them into this, model.c owns it; forward.c
- * reads nothing else.
+ * numbers lie, mapped in their file's precision). gguf.c and safetensors.c read files, llama.c and folder.c turn them into this,
+ * model.c owns it; forward.c reads nothing else.
  */
 #ifndef HEADSCOPE_ENGINE_MODEL_H
 #define HEADSCOPE_ENGINE_MODEL_H
@@ -25,28 +25,88 @@ enum tensor_type {
     TENSOR_BF16 = 30,
 };
 
-/* A weight matrix y = W x: rows = outputs, cols = inputs, row-major; a vector has rows = 1. Borrowed from the mapping.
- * data == NULL: the model has no such weight. */
+/* A weight matrix y = W x: rows = outputs, cols = inputs, row-major; a vector has rows = 1, or cols = 1. Borrowed from the mapping.
+ * data == NULL: the model has no such weight.
+ * Some files keep several matrices in one, head by head: with group > 0, row r lies at r / group * group_stride + r % group.
+ * transposed: the file holds inputs x outputs; row_bytes then lie between one input and the next. */
 struct tensor {
     enum tensor_type type;
     const void *data;
     size_t rows, cols;
     size_t row_bytes;
+    size_t group, group_stride;
+    bool transposed;
 };
 
 enum rope_pairing {
     ROPE_ADJACENT, /* dimensions 2i and 2i + 1 turn together: llama weights in GGUF files, whose q and k rows are permuted so */
-    ROPE_HALVES,   /* dimensions i and i + head_dim / 2: Hugging Face's rotate_half */
+    ROPE_HALVES,   /* dimensions i and i + rope_dim / 2: Hugging Face's rotate_half */
 };
+
+enum norm_kind {
+    NORM_RMS,          /* x / sqrt(mean(x^2) + epsilon) * weight (Zhang & Sennrich 2019) */
+    NORM_RMS_PLUS_ONE, /* the same, * (1 + weight): Gemma */
+    NORM_LAYER,        /* (x - mean) / sqrt(variance + epsilon) * weight + bias (Ba et al. 2016) */
+};
+
+enum activation_kind {
+    ACTIVATION_SILU,
+    ACTIVATION_GELU,      /* x Phi(x) (Hendrycks & Gimpel 2016) */
+    ACTIVATION_GELU_TANH, /* its approximation by tanh */
+    ACTIVATION_RELU,
+    ACTIVATION_CLAMPED,   /* gpt-oss: min(g, 7) sigmoid(1.702 g) (clamp(u, 7) + 1) */
+};
+
+/* What the scores know of positions beyond rotary angles. */
+enum position_bias {
+    BIAS_NONE,
+    BIAS_ALIBI,   /* slope_h * (j - i) (Press et al. 2022) */
+    BIAS_BUCKETS, /* a learned number for each head and bucket of j - i (Raffel et al. 2020) */
+};
+
+enum router_kind {
+    ROUTER_SOFTMAX,            /* weights of the chosen experts: softmax over all experts */
+    ROUTER_SOFTMAX_NORMALISED, /* the same, divided by their sum */
+};
+
+/* Rotary angles of position i: i * frequency[p], cosines and sines times factor. */
+struct rope_table {
+    float *frequency; /* [rope_dim / 2], owned by the model; NULL: layers that name this table do not turn */
+    float factor;
+};
+
+enum { ROPE_TABLES = 2 };
 
 struct model_config {
     int layers, heads, kv_heads, head_dim, d_model, d_ff, vocabulary, context;
     bool causal;
-    float norm_epsilon;       /* RMSNorm: x / sqrt(mean(x^2) + epsilon) * weight (Zhang & Sennrich 2019) */
+    float norm_epsilon;
     float rope_theta;         /* base of the rotary angles (Su et al. 2021) */
     int rope_dim;             /* how many dimensions of a head turn; the rest pass through */
     enum rope_pairing rope_pairing;
     float attention_scale;    /* scores = scale * q.k, 1 / sqrt(head_dim) */
+
+    /* What follows is all zero for a llama model, which runs the short way; `general` models go through general.c. */
+    bool general;
+    enum norm_kind norm;
+    bool norm_after_residual; /* norms stand behind the sum of a layer and its residual (Vaswani et al. 2017) */
+    bool parallel;            /* attention and feed-forward read the same residual (Wang & Komatsuzaki 2021) */
+    bool gated;
+    enum activation_kind activation;
+    float embedding_scale, residual_scale;
+    float score_cap;          /* scores = cap tanh(scores / cap); 0: none */
+    int position_offset;      /* row of the position embeddings that position 0 takes */
+    int position_pad;         /* this token takes no position of its own but the row before the first (RoBERTa); -1: none does */
+    int embedding_dim;        /* width of the embeddings before their projection; d_model without one */
+    enum position_bias position_bias;
+    int bias_buckets, bias_distance; /* of BIAS_BUCKETS; distance: where the last bucket begins */
+    struct rope_table rope[ROPE_TABLES];
+    int experts, experts_used, expert_ff;
+    enum router_kind router;
+};
+
+struct expert_weights {
+    struct tensor gate, up, down, gate_bias, up_bias, down_bias;
 };
 
 struct layer_weights {
@@ -54,8 +114,19 @@ struct layer_weights {
     struct tensor q, k, v;         /* [heads * head_dim, d_model], [kv_heads * head_dim, d_model] twice */
     struct tensor o;               /* [d_model, heads * head_dim] */
     struct tensor ffn_norm;        /* [d_model] */
-    struct tensor gate, up;        /* [d_ff, d_model] */
+    struct tensor gate, up;        /* [d_ff, d_model]; no gate in layers that are not gated */
     struct tensor down;            /* [d_model, d_ff] */
+
+    /* Of general models, each where the model has it. */
+    struct tensor attention_norm_bias, ffn_norm_bias;
+    struct tensor q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias;
+    struct tensor q_norm, k_norm;  /* [head_dim] or all heads together */
+    struct tensor attention_out_norm, attention_out_norm_bias, ffn_out_norm, ffn_out_norm_bias;
+    struct tensor sinks;           /* [heads] a logit of each row's softmax that belongs to no key */
+    struct tensor router, router_bias;
+    struct expert_weights *expert; /* [config.experts], owned by the model */
+    int window;                    /* keys that a query sees: causal, so many up to itself; else so many on each side; 0: all */
+    int rope;                      /* which of config.rope; -1: no rotary angles in this layer */
 };
 
 struct mapping;   /* mapping.h: the mapped file, guarded against being cut short */
@@ -67,8 +138,12 @@ struct model {
     struct tensor embedding;     /* [vocabulary, d_model] */
     struct tensor output_norm;   /* [d_model] */
     struct tensor output;        /* [vocabulary, d_model]; the embedding where tied */
+    struct tensor positions, token_types;       /* [.., embedding_dim], general models: where they have them */
+    struct tensor embedding_norm, embedding_norm_bias, embedding_projection, embedding_projection_bias;
+    struct tensor relative_bias; /* [buckets, heads] */
     struct layer_weights *layer; /* [config.layers] */
-    struct mapping *mapping;
+    struct mapping **mapping;    /* [mappings] the files */
+    size_t mappings;
     struct tokenizer *tokenizer;     /* NULL: token ids only */
     char tokenizer_digest[65];
     char *strings;               /* one block that holds what info points to */

@@ -23,17 +23,20 @@ static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* Weights of rows query0 .. query0 + rows - 1 on the keys of whole panels from key_panel0 on; 0 above the diagonal and beyond n. */
+/* Weights of rows query0 .. query0 + rows - 1 on the keys of whole panels from key_panel0 on; 0 where the mask hides them and beyond n. */
 static void read_rows(const struct engine *engine, const struct activations *a, int layer, int head, size_t query0, size_t rows,
                       size_t key_panel0, size_t key_panels, float *weights, size_t stride) {
     const struct layer_activations *l = &a->layer[layer];
+    struct visibility sees = attention_visibility(a->model, layer);
     size_t key0 = key_panel0 * PANEL, keys = key_panels * PANEL;
     activations_scores(a, engine->kernels, layer, head, query0, rows, key_panel0, key_panels, weights, stride);
     for (size_t r = 0; r < rows; r++) {
-        size_t i = query0 + r, visible = i + 1 > key0 ? smaller(i + 1 - key0, keys) : 0;
+        size_t i = query0 + r, from = visible_first(sees, i), to = visible_end(sees, a->n, i);
+        size_t hidden = from > key0 ? smaller(from - key0, keys) : 0, visible = to > key0 ? smaller(to - key0, keys) : 0;
         float *row = weights + r * stride;
         engine->kernels->weights_row(row, smaller(whole_panels(visible), keys), l->row_max[(size_t)head * a->n + i],
                                      l->row_inverse[(size_t)head * a->n + i], row);
+        memset(row, 0, hidden * sizeof *row);
         memset(row + visible, 0, (keys - visible) * sizeof *row);
     }
 }
@@ -63,7 +66,7 @@ enum engine_status attention_read(struct engine *engine, const struct activation
 /* ---- tiles ----------------------------------------------------------------------------------------------------- */
 
 /* How many (query, key) of a pixel have key <= query. */
-static double visible_pairs(size_t query0, size_t query1, size_t key0, size_t key1) {
+static double causal_pairs(size_t query0, size_t query1, size_t key0, size_t key1) {
     double pairs = 0;
     if (query0 < key0) query0 = smaller(key0, query1);
     size_t full = query0 > key1 ? query0 : smaller(key1, query1); /* from here on every key is seen */
@@ -72,10 +75,22 @@ static double visible_pairs(size_t query0, size_t query1, size_t key0, size_t ke
     return pairs + (double)(query1 - full) * (double)(key1 - key0);
 }
 
+/* How many (query, key) of a pixel are visible. */
+static double visible_pairs(struct visibility sees, size_t n, size_t query0, size_t query1, size_t key0, size_t key1) {
+    double pairs = 0;
+    if (visibility_is_plain(sees)) return causal_pairs(query0, query1, key0, key1);
+    for (size_t i = query0; i < query1; i++) {
+        size_t first = visible_first(sees, i) > key0 ? visible_first(sees, i) : key0, end = smaller(visible_end(sees, n, i), key1);
+        if (first < end) pairs += (double)(end - first);
+    }
+    return pairs;
+}
+
 struct tile {
     struct engine *engine;
     const struct activations *activations;
     int layer, head;
+    struct visibility sees;
     size_t pixel;                  /* weights a side: 2^zoom */
     size_t query0, query1, key0, key1;
     size_t width;                  /* pixels */
@@ -90,7 +105,7 @@ static void tile_rows(struct tile *t, size_t query, size_t rows) {
     static const float ones[BLOCK_ROWS] = {
         1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
         1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    size_t key1 = smaller(t->key1, query + rows); /* beyond, nothing is visible */
+    size_t key1 = smaller(t->key1, visible_end(t->sees, t->activations->n, query + rows - 1)); /* beyond, nothing is visible */
     if (key1 <= t->key0) return;
     size_t panels = whole_panels(key1) / PANEL - t->panel0, skip = t->key0 - t->panel0 * PANEL;
     const struct kernels *kernels = t->engine->kernels;
@@ -110,7 +125,7 @@ static void tile_pixels(struct tile *t, size_t query, size_t query_end, uint8_t 
     if (t->pooling == POOL_MEAN)
         for (size_t x = 0; x < t->width; x++) {
             size_t key = t->key0 + x * t->pixel;
-            double pairs = visible_pairs(query, query_end, key, smaller(key + t->pixel, t->key1));
+            double pairs = visible_pairs(t->sees, t->activations->n, query, query_end, key, smaller(key + t->pixel, t->key1));
             t->largest[x] = pairs > 0 ? (float)((double)t->total[x] / pairs) : 0;
         }
     sqrt_bytes(t->largest, t->width, pixels);
@@ -131,6 +146,7 @@ enum engine_status attention_tile(struct engine *engine, const struct activation
         return engine_fail(ENGINE_INVALID, error, error_size, "there is no tile %zu/%zu at zoom %d: the map has %zu x %zu there", x, y,
                            zoom, tiles, tiles);
     struct tile t = {.engine = engine, .activations = activations, .layer = layer, .head = head, .pixel = pixel,
+                     .sees = attention_visibility(activations->model, layer),
                      .query0 = y * TILE * pixel, .query1 = smaller((y + 1) * TILE * pixel, n),
                      .key0 = x * TILE * pixel, .key1 = smaller((x + 1) * TILE * pixel, n),
                      .width = smaller(TILE, side - x * TILE), .pooling = pooling};
@@ -181,9 +197,9 @@ enum engine_status attention_series(struct engine *engine, const struct activati
         for (size_t r = 0; r < block->rows; r++) {
             const struct softmax_sums *row = &block->sums[r];
             const float *e = block->e + r * block->stride;
-            double entropy = log(row->sum) - row->weighted / row->sum, sink = 0;
-            for (size_t s = 0; s < excluded_count && excluded[s] <= i + r; s++) sink += (double)e[excluded[s]];
-            if (series->entropy) series->entropy[i + r] = entropy > 0 ? entropy : 0;
+            double entropy = row_entropy(row, block->sink[r]), sink = 0;
+            for (size_t s = 0; s < excluded_count && excluded[s] < block->keys; s++) sink += (double)e[excluded[s]];
+            if (series->entropy) series->entropy[i + r] = entropy;
             if (series->max_weight) series->max_weight[i + r] = 1 / row->sum;
             if (series->sink_mass) series->sink_mass[i + r] = sink / row->sum;
             received[i + r] -= (double)(e[i + r] * block->inverse[r]);
@@ -193,8 +209,10 @@ enum engine_status attention_series(struct engine *engine, const struct activati
         engine->kernels->add_to_double(received, scratch.sweep.sum, smaller(block->keys, n));
     }
     if (series->received)
-        for (size_t j = 0; j < n; j++)
-            series->received[j] = j + 1 == n ? NAN : received[j] > 0 ? received[j] / (double)(n - 1 - j) : 0;
+        for (size_t j = 0; j < n; j++) {
+            size_t queries = visible_receivers(attention_visibility(activations->model, layer), n, j);
+            series->received[j] = queries == 0 ? NAN : received[j] > 0 ? received[j] / (double)queries : 0;
+        }
     free(memory);
     free(received);
     return ENGINE_OK;

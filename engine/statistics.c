@@ -34,13 +34,16 @@ static const double smallest_remainder = 0.05;
 
 /* ---- sums ---------------------------------------------------------------------------------------------------- */
 
-size_t head_sums_size(size_t n) {
-    return n * (2 * sizeof(double) + sizeof(uint32_t)) + sizeof(double);
+size_t head_sums_size(size_t n, bool causal) {
+    size_t offsets = causal ? n : 2 * n - 1;
+    return n * sizeof(double) + offsets * (sizeof(double) + sizeof(uint32_t)) + sizeof(double);
 }
 
-void head_sums_init(struct head_sums *sums, size_t n, void *memory) {
-    memset(memory, 0, head_sums_size(n));
-    *sums = (struct head_sums){.offset = memory, .key = (double *)memory + n, .modes = (uint32_t *)((double *)memory + 2 * n)};
+void head_sums_init(struct head_sums *sums, size_t n, bool causal, void *memory) {
+    size_t offsets = causal ? n : 2 * n - 1;
+    memset(memory, 0, head_sums_size(n, causal));
+    *sums = (struct head_sums){.offsets = offsets, .offset = memory, .key = (double *)memory + offsets,
+                               .modes = (uint32_t *)((double *)memory + offsets + n)};
 }
 
 static void add_kind(struct kind_sums *to, const struct kind_sums *from) {
@@ -57,12 +60,13 @@ void head_sums_add(struct head_sums *to, const struct head_sums *from, size_t n)
     to->squares += from->squares;
     to->self_excluded += from->self_excluded;
     to->previous_excluded += from->previous_excluded;
+    to->next_excluded += from->next_excluded;
     to->local_excluded += from->local_excluded;
     add_kind(&to->duplicate, &from->duplicate);
     add_kind(&to->induction, &from->induction);
-    for (size_t i = 0; i < n; i++) to->offset[i] += from->offset[i];
+    for (size_t i = 0; i < to->offsets; i++) to->offset[i] += from->offset[i];
     for (size_t i = 0; i < n; i++) to->key[i] += from->key[i];
-    for (size_t i = 0; i < n; i++) to->modes[i] += from->modes[i];
+    for (size_t i = 0; i < to->offsets; i++) to->modes[i] += from->modes[i];
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------------------- */
@@ -96,11 +100,12 @@ static struct kept_sums copy_sums(const struct kernels *kernels, const struct te
     return sums;
 }
 
-static void add_copies(const struct kernels *kernels, const struct text_facts *facts, const float *e, size_t i, double sum,
+/* own: the sum of the row's e; sum: what they are divided by. */
+static void add_copies(const struct kernels *kernels, const struct text_facts *facts, const float *e, size_t i, double own, double sum,
                        struct head_sums *to) {
     size_t copies = facts->copy_count[i], follow = copies ? induction_count(facts, i) : 0;
     if (!copies) return;
-    double inverse = 1 / sum, outside = outside_sum(kernels, facts, e, i, sum) * inverse;
+    double inverse = 1 / sum, outside = outside_sum(kernels, facts, e, i, own) * inverse;
     struct kept_sums on = copy_sums(kernels, facts, e, i, copies, 0, i);
     add_kind(&to->duplicate, &(struct kind_sums){on.all * inverse, on.kept * inverse, outside});
     if (!follow) return;
@@ -119,17 +124,91 @@ static void add_near_excluded(const struct text_facts *facts, const float *e, si
     }
 }
 
+double row_entropy(const struct softmax_sums *row, double sink) {
+    double entropy = log(row->sum) * ((row->sum - sink) / row->sum) - row->weighted / row->sum;
+    return entropy < 0 ? 0 : entropy; /* rounding, where one key has all the weight */
+}
+
 static void add_row(const struct kernels *kernels, const struct text_facts *facts, const float *e, size_t i,
-                    const struct softmax_sums *row, struct head_sums *to) {
-    double inverse = 1 / row->sum, entropy = log(row->sum) - row->weighted * inverse;
-    if (entropy < 0) entropy = 0; /* rounding, where one key has all the weight */
+                    const struct softmax_sums *row, double sink, struct head_sums *to) {
+    double inverse = 1 / row->sum, entropy = row_entropy(row, sink);
     to->entropy += entropy;
     to->entropy_normalised += entropy / facts->log_visible[i];
     to->effective_keys += exp(entropy);
     to->max_weight += inverse; /* the largest e is 1 */
     to->modes[i - row->argmax]++;
     add_near_excluded(facts, e, i, inverse, to);
-    add_copies(kernels, facts, e, i, row->sum, to);
+    add_copies(kernels, facts, e, i, row->sum - sink, row->sum, to);
+}
+
+/* ---- rows of windows and encoders ---------------------------------------------------------------------------- */
+
+static void add_near_excluded_around(const struct text_facts *facts, const float *e, size_t i, double inverse, struct head_sums *to) {
+    size_t s = facts->near_excluded[i], count = facts->excluded_count;
+    for (; s < count && facts->excluded[s] <= i + LOCAL_DISTANCE; s++) {
+        size_t j = facts->excluded[s];
+        if (!facts_sees(facts, i, j)) continue;
+        double weight = (double)e[j] * inverse;
+        to->local_excluded += weight;
+        if (j == i) to->self_excluded += weight;
+        if (j + 1 == i) to->previous_excluded += weight;
+        if (j == i + 1) to->next_excluded += weight;
+    }
+}
+
+static void add_copies_in_sight(const struct text_facts *facts, const float *e, size_t i, double own, double inverse,
+                                struct head_sums *to) {
+    struct kind_sums duplicate = {0}, induction = {0};
+    bool copied = false, followed = false;
+    const uint32_t *positions = facts->positions + facts->copy_first[i];
+    double outside = own;
+    for (size_t c = 0; c < facts->copy_count[i]; c++) {
+        size_t j = positions[c];
+        if (facts_is_copy(facts, i, j)) {
+            copied = true;
+            duplicate.mass += (double)e[j] * inverse;
+            duplicate.kept += (double)(e[j] * facts->keep[j]) * inverse;
+        }
+        if (facts_is_induction(facts, i, j + 1)) {
+            followed = true;
+            induction.mass += (double)e[j + 1] * inverse;
+            induction.kept += (double)(e[j + 1] * facts->keep[j + 1]) * inverse;
+        }
+    }
+    if (!copied && !followed) return;
+    for (size_t s = 0; s < facts->excluded_count; s++)
+        if (facts_sees(facts, i, facts->excluded[s])) outside -= (double)e[facts->excluded[s]];
+    duplicate.outside = induction.outside = (outside > 0 ? outside : 0) * inverse;
+    if (copied) add_kind(&to->duplicate, &duplicate);
+    if (followed) add_kind(&to->induction, &induction);
+}
+
+/* The largest weight; of equal ones the nearest, then the earlier. */
+static ptrdiff_t offset_of_largest(const float *e, size_t first, size_t end, size_t i) {
+    size_t best = first;
+    for (size_t j = first; j < end; j++) {
+        size_t distance = j > i ? j - i : i - j, least = best > i ? best - i : i - best;
+        if (e[j] > e[best] || (e[j] == e[best] && distance < least)) best = j;
+    }
+    return (ptrdiff_t)i - (ptrdiff_t)best;
+}
+
+static void add_row_in_sight(const struct text_facts *facts, const float *e, size_t i, const struct softmax_sums *row, double sink,
+                             struct head_sums *to) {
+    double inverse = 1 / row->sum, entropy = row_entropy(row, sink);
+    size_t n = facts->n, first = visible_first(facts->sees, i), end = visible_end(facts->sees, n, i);
+    to->entropy += entropy;
+    if (end - first > 1) to->entropy_normalised += entropy / facts->log_visible[i];
+    to->effective_keys += exp(entropy);
+    to->max_weight += inverse;
+    to->modes[(ptrdiff_t)(to->offsets - n) + offset_of_largest(e, first, end, i)]++;
+    for (size_t j = first; j < end; j++) {
+        double weight = (double)e[j] * inverse;
+        to->offset[n - 1 + j - i] += weight;
+        to->squares += weight * weight;
+    }
+    add_near_excluded_around(facts, e, i, inverse, to);
+    add_copies_in_sight(facts, e, i, row->sum - sink, inverse, to);
 }
 
 /* Short texts: the variance of the weights may be tiny beside their squares, so float64 all the way. */
@@ -154,9 +233,16 @@ static void add_offsets(const struct kernels *kernels, const struct weight_block
 
 void statistics_rows(const struct kernels *kernels, const struct text_facts *facts, const struct weight_block *block,
                      const struct sweep_scratch *scratch, struct head_sums *sums) {
-    size_t first = block->query0 == 0; /* row 0 is not in R */
-    for (size_t r = first; r < block->rows; r++)
-        add_row(kernels, facts, block->e + r * block->stride, block->query0 + r, &block->sums[r], sums);
+    size_t first = block->query0 == 0 ? facts_first_row(facts) : 0;
+    bool plain = visibility_is_plain(facts->sees);
+    for (size_t r = first; r < block->rows; r++) {
+        const float *e = block->e + r * block->stride;
+        if (plain)
+            add_row(kernels, facts, e, block->query0 + r, &block->sums[r], block->sink[r], sums);
+        else
+            add_row_in_sight(facts, e, block->query0 + r, &block->sums[r], block->sink[r], sums);
+    }
+    if (!plain) return;
     if (facts->n <= BLOCK_ROWS) {
         for (size_t r = first; r < block->rows; r++)
             add_offsets_exactly(block->e + r * block->stride, facts->n, block->query0 + r, 1 / block->sums[r].sum, sums);
@@ -189,12 +275,19 @@ static void finish_kind(const struct kind_sums *kind, size_t rows, double *count
     *without = rows ? ratio_or_nan(kind->kept, kind->outside, n) : NAN;
 }
 
+/* Rows of R that see a key at offset d. */
+static size_t rows_at_offset(const struct text_facts *facts, ptrdiff_t d) {
+    size_t far = (size_t)(d < 0 ? -d : d), first = facts_first_row(facts);
+    if (far > (d < 0 ? facts->sees.after : facts->sees.before)) return 0;
+    return facts->n - (d >= 0 && far < first ? first : far);
+}
+
 /* Share of the variance of the weights that the mean of their offset explains. */
-static double offset_r2(const struct head_sums *sums, size_t n, double total) {
+static double offset_r2(const struct text_facts *facts, const struct head_sums *sums, double total) {
     double between = 0, count = 0;
-    for (size_t d = 0; d < n; d++) {
-        double rows = (double)(n - (d ? d : 1)), sum = sums->offset[n - 1 - d];
-        between += sum * sum / rows;
+    for (size_t o = 0; o < facts->offsets; o++) {
+        double rows = (double)rows_at_offset(facts, (ptrdiff_t)(facts->n - 1) - (ptrdiff_t)o), sum = sums->offset[o];
+        if (rows > 0) between += sum * sum / rows;
         count += rows;
     }
     double mean_part = total * total / count, all = sums->squares - mean_part;
@@ -205,7 +298,8 @@ static double offset_r2(const struct head_sums *sums, size_t n, double total) {
 
 static bool all_finite(const struct head_sums *sums, size_t n) {
     double check = sums->entropy + sums->effective_keys + sums->max_weight + sums->squares;
-    for (size_t i = 0; i < n; i++) check += sums->offset[i] + sums->key[i];
+    for (size_t i = 0; i < n; i++) check += sums->key[i];
+    for (size_t i = 0; i < sums->offsets; i++) check += sums->offset[i];
     return isfinite(check);
 }
 
@@ -215,46 +309,52 @@ bool statistics_finish(const struct text_facts *facts, const struct head_sums *s
     for (int s = 0; s < STAT_COUNT; s++) value[s] = NAN;
     value[STAT_DUPLICATE_ROWS] = value[STAT_INDUCTION_ROWS] = 0;
     if (!all_finite(sums, n)) return false;
-    if (n < 2) return true; /* no row counts */
+    if (facts->rows == 0) return true; /* no row counts */
 
-    double rows = (double)(n - 1), total = 0, distance = 0, local = 0, sink = sums->self_excluded;
+    double rows = (double)facts->rows, total = 0, distance = 0, local = 0, sink = sums->self_excluded;
     const double *at = sums->offset + (n - 1); /* at[-d] */
-    for (size_t d = 0; d < n; d++) {
-        double sum = at[-(ptrdiff_t)d];
-        total += sum;
-        distance += (double)d * sum;
-        if (d <= LOCAL_DISTANCE) local += sum;
+    for (size_t o = 0; o < sums->offsets; o++) {
+        size_t d = o < n ? n - 1 - o : o - (n - 1);
+        total += sums->offset[o];
+        distance += (double)d * sums->offset[o];
+        if (d <= LOCAL_DISTANCE) local += sums->offset[o];
     }
     for (size_t s = 0; s < facts->excluded_count; s++) sink += sums->key[facts->excluded[s]];
     double outside = total - sink;
 
     value[STAT_ENTROPY] = sums->entropy / rows;
-    value[STAT_ENTROPY_NORMALISED] = sums->entropy_normalised / rows;
+    value[STAT_ENTROPY_NORMALISED] = facts->many_rows > 0 ? sums->entropy_normalised / (double)facts->many_rows : NAN;
     value[STAT_EFFECTIVE_KEYS] = sums->effective_keys / rows;
     value[STAT_MAX_WEIGHT] = sums->max_weight / rows;
     value[STAT_MEAN_DISTANCE] = distance / rows;
     value[STAT_SINK_MASS] = sink > 0 ? sink / rows : 0;
     value[STAT_SELF_MASS] = at[0] / rows;
     value[STAT_SELF_MASS_WITHOUT_SINKS] = ratio_or_nan(at[0] - sums->self_excluded, outside, rows);
-    value[STAT_PREVIOUS_MASS] = at[-1] / rows;
-    value[STAT_PREVIOUS_MASS_WITHOUT_SINKS] = ratio_or_nan(at[-1] - sums->previous_excluded, outside, rows);
+    double previous = n > 1 ? at[-1] : 0, next = sums->offsets > n ? at[1] : 0;
+    value[STAT_PREVIOUS_MASS] = previous / rows;
+    value[STAT_PREVIOUS_MASS_WITHOUT_SINKS] = ratio_or_nan(previous - sums->previous_excluded, outside, rows);
+    if (!visibility_is_causal(facts->sees)) {
+        value[STAT_NEXT_MASS] = next / rows;
+        value[STAT_NEXT_MASS_WITHOUT_SINKS] = ratio_or_nan(next - sums->next_excluded, outside, rows);
+    }
     value[STAT_LOCAL_MASS] = local / rows;
     value[STAT_LOCAL_MASS_WITHOUT_SINKS] = ratio_or_nan(local - sums->local_excluded, outside, rows);
     finish_kind(&sums->duplicate, facts->duplicate_rows, &value[STAT_DUPLICATE_ROWS], &value[STAT_DUPLICATE_MASS],
                 &value[STAT_DUPLICATE_MASS_WITHOUT_SINKS]);
     finish_kind(&sums->induction, facts->induction_rows, &value[STAT_INDUCTION_ROWS], &value[STAT_INDUCTION_MASS],
                 &value[STAT_INDUCTION_MASS_WITHOUT_SINKS]);
-    size_t mode = 0;
-    for (size_t d = 1; d < n; d++)
+    size_t zero = sums->offsets - n, mode = zero; /* where offset 0 is */
+    for (size_t d = 0; d < sums->offsets; d++)
         if (sums->modes[d] > sums->modes[mode]) mode = d;
-    value[STAT_OFFSET_MODE] = (double)mode;
+    value[STAT_OFFSET_MODE] = (double)mode - (double)zero;
     value[STAT_OFFSET_RATE] = (double)sums->modes[mode] / rows;
-    value[STAT_OFFSET_R2] = offset_r2(sums, n, total);
+    value[STAT_OFFSET_R2] = offset_r2(facts, sums, total);
     return true;
 }
 
-double statistics_received(const struct head_sums *sums, size_t n, size_t j) {
-    if (j + 1 >= n) return NAN;
-    double mean = sums->key[j] / (double)(n - 1 - j);
+double statistics_received(const struct text_facts *facts, const struct head_sums *sums, size_t j) {
+    size_t queries = visible_receivers(facts->sees, facts->n, j);
+    if (queries == 0) return NAN;
+    double mean = sums->key[j] / (double)queries;
     return mean > 0 ? mean : 0;
 }

@@ -5,7 +5,8 @@
  * hold nearly everything: sums per offset (self, previous, local, mean distance, offset_r2) and sums per key (sink mass,
  * received weights). What is left is added row by row. All sums are float64; within a block of at most 48 rows float32.
  *
- * R, the rows that count, is i >= 1: the models are causal. Terms: S are the excluded keys.
+ * Where queries see all earlier keys and no later ones, sweeps do most of the work; windows and encoders go row by row.
+ * R are the rows that count: i >= 1 in causal models, all in encoders. Terms: S are the excluded keys.
  */
 #ifndef HEADSCOPE_ENGINE_STATISTICS_H
 #define HEADSCOPE_ENGINE_STATISTICS_H
@@ -16,15 +17,16 @@
 
 enum { BLOCK_ROWS = 48 };
 
-/* Exponentials of some rows of one head: weight(r, j) = e[r * stride + j] * inverse[r], 0 above the diagonal; BLOCK_MARGIN zeros
+/* Exponentials of some rows of one head: weight(r, j) = e[r * stride + j] * inverse[r], 0 where the mask hides j; BLOCK_MARGIN zeros
  * to the left of each row. See kernels.h. */
 struct weight_block {
     size_t query0, rows; /* rows <= BLOCK_ROWS */
-    size_t keys;         /* whole panels, at least query0 + rows */
+    size_t keys;         /* whole panels, as many as some row may see */
     float *e;
     size_t stride;
     struct softmax_sums sums[BLOCK_ROWS];
     float inverse[BLOCK_ROWS]; /* 1 / sum */
+    double sink[BLOCK_ROWS];   /* what of the sum belongs to no key: exp(sink logit - max); 0 in most models */
 };
 
 /* Scratch for the sweeps over a block, [whole_panels(n) + 2 * BLOCK_MARGIN] each. */
@@ -40,16 +42,18 @@ struct kind_sums {
 /* Sums over rows of one head; several (of different rows) may be added up. */
 struct head_sums {
     double entropy, entropy_normalised, effective_keys, max_weight, squares;
-    double self_excluded, previous_excluded, local_excluded; /* part of these masses that lies on S */
+    double self_excluded, previous_excluded, next_excluded, local_excluded; /* part of these masses that lies on S */
     struct kind_sums duplicate, induction;
-    double *offset;  /* [n] offset[n - 1 - d]: sum over R of A_i,i-d */
-    double *key;     /* [n] key[j]: sum over queries after j of A_ij */
-    uint32_t *modes; /* [n] modes[d]: rows of R whose largest weight is at offset d */
+    size_t offsets;  /* as in text_facts */
+    double *offset;  /* [offsets] offset[n - 1 - d]: sum over R of A_i,i-d */
+    double *key;     /* [n] key[j]: sum over other queries of A_ij */
+    uint32_t *modes; /* [offsets] modes[d + offsets - n]: rows of R whose largest weight is at offset d */
 };
 
-size_t head_sums_size(size_t n); /* bytes of the three arrays */
+/* Bytes of the three arrays. causal: as in visibility.h. */
+size_t head_sums_size(size_t n, bool causal);
 /* Clears the sums; `memory` (head_sums_size bytes, aligned for double) becomes the arrays. */
-void head_sums_init(struct head_sums *sums, size_t n, void *memory);
+void head_sums_init(struct head_sums *sums, size_t n, bool causal, void *memory);
 void head_sums_add(struct head_sums *to, const struct head_sums *from, size_t n);
 
 /* Everything but sums per key. */
@@ -60,10 +64,13 @@ void statistics_columns(const struct kernels *kernels, const float *column_sums,
 /* After all column sums of the block: its own diagonal is left out again. */
 void statistics_diagonal(const struct weight_block *block, struct head_sums *sums);
 
+/* Entropy of a row, 0 or more; sink as in struct weight_block. */
+double row_entropy(const struct softmax_sums *row, double sink);
+
 /* false if some sum is not finite. */
 bool statistics_finish(const struct text_facts *facts, const struct head_sums *sums, struct head_statistics *statistics);
 
-/* Received weight of key j, mean over the n - 1 - j queries after it; NAN for the last key. */
-double statistics_received(const struct head_sums *sums, size_t n, size_t j);
+/* Received weight of key j, mean over the other queries that see it; NAN where there are none. */
+double statistics_received(const struct text_facts *facts, const struct head_sums *sums, size_t j);
 
 #endif

@@ -14,9 +14,30 @@ static int compare_u64(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* Every row learns of all copies; those that are out of its sight are left out when they are looked up. */
+static void count_rows_with_copies(struct text_facts *facts) {
+    for (size_t k = facts->n; k-- > 0;) { /* the last of a group knows how many there are */
+        size_t i = facts->positions[k], first = facts->copy_first[i], last = k;
+        if (k + 1 < facts->n && facts->copy_first[facts->positions[k + 1]] == first)
+            last = first + facts->copy_count[facts->positions[k + 1]] - 1;
+        facts->copy_count[i] = (uint32_t)(last - first + 1);
+    }
+    for (size_t i = facts_first_row(facts); i < facts->n; i++) {
+        bool copy = false, follows = false;
+        const uint32_t *positions = facts->positions + facts->copy_first[i];
+        for (size_t c = 0; c < facts->copy_count[i] && !(copy && follows); c++) {
+            copy = copy || facts_is_copy(facts, i, positions[c]);
+            follows = follows || facts_is_induction(facts, i, positions[c] + 1);
+        }
+        facts->duplicate_rows += copy;
+        facts->induction_rows += follows;
+    }
+}
+
 /* Sorted by (id, position), the earlier copies of a token are the ones before it in its group. */
 static bool find_copies(struct text_facts *facts) {
     size_t n = facts->n;
+    bool plain = visibility_is_plain(facts->sees);
     uint64_t *order = malloc(n * sizeof *order);
     if (!order) return false;
     for (size_t i = 0; i < n; i++) order[i] = (uint64_t)(uint32_t)facts->ids[i] << 32 | (uint64_t)i;
@@ -29,6 +50,10 @@ static bool find_copies(struct text_facts *facts) {
         facts->copy_count[i] = (uint32_t)(k - first);
     }
     free(order);
+    if (!plain) {
+        count_rows_with_copies(facts);
+        return true;
+    }
     for (size_t i = 1; i < n; i++) {
         facts->duplicate_rows += facts->copy_count[i] > 0;
         facts->induction_rows += induction_count(facts, i) > 0;
@@ -43,6 +68,31 @@ static void find_excluded(struct text_facts *facts) {
         while (s < facts->excluded_count && facts->excluded[s] + LOCAL_DISTANCE < i) s++;
         facts->near_excluded[i] = (uint32_t)s;
     }
+}
+
+/* visible[a, b] of any visibility. `before`: [n + 1] how many kept keys stand before each position. */
+static void count_visible(struct text_facts *facts, const uint32_t *before) {
+    size_t n = facts->n, bins = (size_t)facts->bins;
+    for (size_t a = 0; a < bins; a++)
+        for (size_t i = facts->bin_start[a]; i < facts->bin_start[a + 1]; i++) {
+            size_t from = visible_first(facts->sees, i), to = visible_end(facts->sees, n, i);
+            for (size_t b = 0; b < bins; b++) {
+                size_t first = facts->bin_start[b] > from ? facts->bin_start[b] : from;
+                size_t end = facts->bin_start[b + 1] < to ? facts->bin_start[b + 1] : to;
+                if (first < end) facts->visible[a * bins + b] += (float)(before[end] - before[first]);
+            }
+        }
+}
+
+static bool find_visible(struct text_facts *facts) {
+    uint32_t *before = malloc((facts->n + 1) * sizeof *before);
+    if (!before) return false;
+    before[0] = 0;
+    for (size_t j = 0; j < facts->n; j++) before[j + 1] = before[j] + (facts->keep[j] > 0);
+    memset(facts->visible, 0, (size_t)facts->bins * (size_t)facts->bins * sizeof *facts->visible);
+    count_visible(facts, before);
+    free(before);
+    return true;
 }
 
 static void find_bins(struct text_facts *facts) {
@@ -63,8 +113,20 @@ static void find_bins(struct text_facts *facts) {
     }
 }
 
-bool text_facts_init(struct text_facts *facts, const int32_t *ids, size_t n, const uint32_t *excluded, size_t excluded_count) {
-    *facts = (struct text_facts){.n = n, .ids = ids, .excluded = excluded, .excluded_count = excluded_count};
+static void find_rows(struct text_facts *facts) {
+    size_t n = facts->n, first = facts_first_row(facts);
+    facts->rows = n - first;
+    for (size_t i = 0; i < n; i++) {
+        size_t keys = visible_end(facts->sees, n, i) - visible_first(facts->sees, i);
+        facts->log_visible[i] = log((double)keys);
+        facts->many_rows += i >= first && keys > 1;
+    }
+}
+
+bool text_facts_init(struct text_facts *facts, struct visibility sees, const int32_t *ids, size_t n, const uint32_t *excluded,
+                     size_t excluded_count) {
+    *facts = (struct text_facts){.n = n, .sees = sees, .offsets = visibility_is_causal(sees) ? n : 2 * n - 1, .ids = ids,
+                                 .excluded = excluded, .excluded_count = excluded_count};
     facts->keep = malloc(n * sizeof *facts->keep);
     facts->near_excluded = malloc(4 * n * sizeof *facts->near_excluded); /* and the three others behind it */
     facts->log_visible = malloc(n * sizeof *facts->log_visible);
@@ -73,10 +135,11 @@ bool text_facts_init(struct text_facts *facts, const int32_t *ids, size_t n, con
     facts->positions = facts->near_excluded + n;
     facts->copy_first = facts->positions + n;
     facts->copy_count = facts->copy_first + n;
-    for (size_t i = 0; i < n; i++) facts->log_visible[i] = log((double)(i + 1));
+    find_rows(facts);
     find_excluded(facts);
     if (!find_copies(facts)) goto failed;
     find_bins(facts);
+    if (!visibility_is_plain(sees) && !find_visible(facts)) goto failed;
     return true;
 failed:
     text_facts_finish(facts);

@@ -26,16 +26,16 @@ size_t thumbnail_bin(const struct text_facts *facts, size_t i) {
     return bin;
 }
 
-void thumbnail_columns(const struct kernels *kernels, const struct text_facts *facts, size_t bin, size_t query_end, float *sum,
+void thumbnail_columns(const struct kernels *kernels, const struct text_facts *facts, size_t bin, size_t key_end, float *sum,
                        float *max, struct thumbnail_sums *sums) {
     size_t bins = (size_t)facts->bins;
-    for (size_t s = 0; s < facts->excluded_count && facts->excluded[s] < query_end; s++) {
+    for (size_t s = 0; s < facts->excluded_count && facts->excluded[s] < key_end; s++) {
         size_t j = facts->excluded[s];
         sums->excluded[bin] += (double)sum[j];
         sum[j] = max[j] = 0;
     }
-    for (size_t b = 0; b < bins && facts->bin_start[b] < query_end; b++) {
-        size_t first = facts->bin_start[b], end = facts->bin_start[b + 1] < query_end ? facts->bin_start[b + 1] : query_end;
+    for (size_t b = 0; b < bins && facts->bin_start[b] < key_end; b++) {
+        size_t first = facts->bin_start[b], end = facts->bin_start[b + 1] < key_end ? facts->bin_start[b + 1] : key_end;
         float largest = sums->max[bin * bins + b], total = sums->sum[bin * bins + b];
         if (end - first < NARROW_CELL) {
             for (size_t j = first; j < end; j++) {

@@ -21,9 +21,9 @@ void thumbnail_sums_add(struct thumbnail_sums *to, const struct thumbnail_sums *
 /* The bin that query i lies in. */
 size_t thumbnail_bin(const struct text_facts *facts, size_t i);
 
-/* Takes the column sweep (sum and max per key, [keys]) of rows that end before `query_end` and lie in one bin.
+/* Takes the column sweep (sum and max per key, [key_end]) of rows that lie in one bin and see nothing from `key_end` on.
  * Sets both to 0 at excluded keys. */
-void thumbnail_columns(const struct kernels *kernels, const struct text_facts *facts, size_t bin, size_t query_end, float *sum,
+void thumbnail_columns(const struct kernels *kernels, const struct text_facts *facts, size_t bin, size_t key_end, float *sum,
                        float *max, struct thumbnail_sums *sums);
 
 /* max, mean: [bins, bins]; excluded: [bins]. */

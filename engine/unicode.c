@@ -14,39 +14,6 @@ static bool is_whitespace(uint32_t c) {
            c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
-/* Tokenizers were trained with tables of Unicode 8: what became punctuation or a format character since is neither to them. */
-struct range {
-    uint32_t first, last;
-};
-static const struct range later_punctuation[] = {
-    {0x61d, 0x61d}, {0x9fd, 0x9fd}, {0xa76, 0xa76}, {0xc77, 0xc77}, {0xc84, 0xc84}, {0x1b7d, 0x1b7e}, {0x2e43, 0x2e4f},
-    {0x2e52, 0x2e5d}, {0x10ead, 0x10ead}, {0x10f55, 0x10f59}, {0x10f86, 0x10f89}, {0x1144b, 0x1144f},
-    {0x1145a, 0x1145b}, {0x1145d, 0x1145d}, {0x11660, 0x1166c}, {0x116b9, 0x116b9}, {0x1183b, 0x1183b},
-    {0x11944, 0x11946}, {0x119e2, 0x119e2}, {0x11a3f, 0x11a46}, {0x11a9a, 0x11a9c}, {0x11a9e, 0x11aa2},
-    {0x11c41, 0x11c45}, {0x11c70, 0x11c71}, {0x11ef7, 0x11ef8}, {0x11fff, 0x11fff}, {0x12ff1, 0x12ff2},
-    {0x16e97, 0x16e9a}, {0x16fe2, 0x16fe2}, {0x1e95e, 0x1e95f},
-};
-static const struct range later_other[] = {
-    {0x890, 0x891}, {0x8e2, 0x8e2}, {0x110cd, 0x110cd}, {0x13430, 0x13438},
-};
-
-static bool in_ranges(uint32_t c, const struct range *ranges, size_t count) {
-    for (size_t i = 0; i < count && c >= ranges[i].first; i++)
-        if (c <= ranges[i].last) return true;
-    return false;
-}
-
-static bool is_punctuation(uint32_t c, utf8proc_category_t category) {
-    if (c == 0x166d || c == 0x111c9) return true; /* was */
-    return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO &&
-           !in_ranges(c, later_punctuation, sizeof later_punctuation / sizeof later_punctuation[0]);
-}
-
-static bool is_other(uint32_t c, utf8proc_category_t category) {
-    return (category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CO) &&
-           !in_ranges(c, later_other, sizeof later_other / sizeof later_other[0]);
-}
-
 static bool is_ascii_punctuation(uint32_t c) {
     return (c >= 0x21 && c <= 0x2f) || (c >= 0x3a && c <= 0x40) || (c >= 0x5b && c <= 0x60) || (c >= 0x7b && c <= 0x7e);
 }
@@ -92,7 +59,7 @@ bool unicode_is(uint32_t character, enum character_class class) {
     case CLASS_WHITESPACE:
         return is_whitespace(character);
     case CLASS_PUNCTUATION:
-        return is_ascii_punctuation(character) || is_punctuation(character, category);
+        return is_ascii_punctuation(character) || in_category(category, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO);
     case CLASS_NUMERIC:
         return in_category(category, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO);
     case CLASS_WORD:
@@ -102,7 +69,7 @@ bool unicode_is(uint32_t character, enum character_class class) {
     case CLASS_MARK_NONSPACING:
         return category == UTF8PROC_CATEGORY_MN;
     case CLASS_OTHER:
-        return is_other(character, category);
+        return category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CO;
     case CLASS_IDEOGRAPH:
         return is_ideograph(character);
     }

@@ -2,9 +2,35 @@
 
 #include <string.h>
 
+#include "engine/half.h"
 #include "engine/quants.h"
 
+/* One column of a matrix that lies in the file as inputs x outputs: F32, F16 or BF16. */
+static void unpack_column(const struct tensor *tensor, size_t column, float *x) {
+    size_t size = tensor->type == TENSOR_F32 ? 4 : 2;
+    const uint8_t *source = (const uint8_t *)tensor->data + column * size;
+    for (size_t i = 0; i < tensor->cols; i++, source += tensor->row_bytes)
+        switch (tensor->type) {
+        case TENSOR_F32: memcpy(&x[i], source, sizeof x[i]); break;
+        case TENSOR_F16: x[i] = half_to_float(read_u16(source)); break;
+        default: x[i] = bfloat_to_float(read_u16(source)); break;
+        }
+}
+
+void weights_vector(const struct kernels *kernels, const struct tensor *tensor, float *x) {
+    if (tensor->rows == 1) {
+        weights_row(kernels, tensor, 0, x);
+        return;
+    }
+    for (size_t i = 0; i < tensor->rows; i++) weights_row(kernels, tensor, i, x + i);
+}
+
 void weights_row(const struct kernels *kernels, const struct tensor *tensor, size_t row, float *x) {
+    if (tensor->group > 0) row = row / tensor->group * tensor->group_stride + row % tensor->group;
+    if (tensor->transposed) {
+        unpack_column(tensor, row, x);
+        return;
+    }
     const uint8_t *source = (const uint8_t *)tensor->data + row * tensor->row_bytes;
     size_t n = tensor->cols;
     switch (tensor->type) {

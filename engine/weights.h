@@ -15,6 +15,9 @@
 /* Row `row` of the tensor: tensor->cols floats. */
 void weights_row(const struct kernels *kernels, const struct tensor *tensor, size_t row, float *x);
 
+/* A vector that lies in one row or in one column. */
+void weights_vector(const struct kernels *kernels, const struct tensor *tensor, float *x);
+
 /* Rows row0 .. row0 + rows - 1 (at most PANEL) as one panel [whole_panels(cols), PANEL]; missing rows and columns are 0.
  * scratch: PANEL * whole_panels(cols) floats. */
 void weights_panel(const struct kernels *kernels, const struct tensor *tensor, size_t row0, size_t rows, float *scratch,

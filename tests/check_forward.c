@@ -295,14 +295,14 @@ START_TEST(pictures) {
             ck_assert_int_eq(attention_read(engine, kept.activations, layer, head, &(struct rectangle){0, n, 0, n}, weights, error,
                                             sizeof error), ENGINE_OK);
             for (size_t i = 0; i < n * n; i++) map[i] = (double)weights[i];
-            naive_thumbnail(map, n, excluded, excluded_count, max, mean, on_excluded);
+            naive_thumbnail(map, visibility_causal, n, excluded, excluded_count, max, mean, on_excluded);
             compare_bytes(kept.max + at * bins * bins, max, bins * bins);
             compare_bytes(kept.mean + at * bins * bins, mean, bins * bins);
             compare_bytes(kept.excluded + at * bins, on_excluded, bins);
             for (int zoom = 0; zoom < 4 && n >> zoom > 1; zoom++) check_tile(engine, &kept, map, n, layer, head, zoom);
             ck_assert_int_eq(attention_series(engine, kept.activations, layer, head, excluded, excluded_count,
                                               &(struct head_series){.received = received}, error, sizeof error), ENGINE_OK);
-            for (size_t j = 0; j + 1 < n; j++) ck_assert_double_eq_tol(received[j], naive_received(map, n, j), 1e-5);
+            for (size_t j = 0; j + 1 < n; j++) ck_assert_double_eq_tol(received[j], naive_received(map, visibility_causal, n, j), 1e-5);
         }
         check_sinks(engine, &kept, n, received);
         free(excluded);

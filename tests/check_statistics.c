@@ -111,9 +111,9 @@ static void gather(struct example *x, const struct kernels *k, int head, size_t 
     float *memory = aligned_alloc(64, whole_panels(attention_scratch_floats(&x->model, n)) * sizeof *memory);
     struct attention_scratch scratch;
     attention_scratch_init(&scratch, &x->model, n, memory);
-    ck_assert(text_facts_init(&g->facts, x->ids, n, x->excluded, x->excluded_count));
-    g->memory = malloc(head_sums_size(n));
-    head_sums_init(&g->sums, n, g->memory);
+    ck_assert(text_facts_init(&g->facts, attention_visibility(&x->model, 0), x->ids, n, x->excluded, x->excluded_count));
+    g->memory = malloc(head_sums_size(n, x->model.config.causal));
+    head_sums_init(&g->sums, n, x->model.config.causal, g->memory);
     thumbnail_sums_init(&g->thumbnails, &g->facts);
     for (size_t i = 0; i < n; i += block_rows) {
         size_t rows = n - i < block_rows ? n - i : block_rows;
@@ -161,7 +161,7 @@ static void compare_thumbnails(const struct example *x, const struct gathered *g
     uint8_t max[48 * 48], mean[48 * 48], excluded[48];
     double want_max[48 * 48], want_mean[48 * 48], want_excluded[48];
     thumbnail_finish(&g->facts, &g->thumbnails, max, mean, excluded);
-    naive_thumbnail(x->a, x->n, x->excluded, x->excluded_count, want_max, want_mean, want_excluded);
+    naive_thumbnail(x->a, attention_visibility(&x->model, 0), x->n, x->excluded, x->excluded_count, want_max, want_mean, want_excluded);
     size_t bins = (size_t)g->facts.bins;
     for (size_t i = 0; i < bins * bins; i++) compare_byte(max[i], want_max[i]), compare_byte(mean[i], want_mean[i]);
     for (size_t i = 0; i < bins; i++) compare_byte(excluded[i], want_excluded[i]);
@@ -183,11 +183,11 @@ START_TEST(definitions) {
         example_init(&x, n, dims[variant % 3], variant % 5 == 0 ? 4 : 1, vocabularies[variant / 4 % 4], variant / 16);
         naive_map(&x, (size_t)head);
         gather(&x, k, head, variant % 2 ? 48 : 24, &g);
-        naive_statistics(x.a, x.ids, n, x.excluded, x.excluded_count, &want);
+        naive_statistics_of(x.a, attention_visibility(&x.model, 0), x.ids, n, x.excluded, x.excluded_count, &want);
         compare_statistics(&g.statistics, &want);
         compare_thumbnails(&x, &g);
         for (size_t j = 0; j < n; j++) {
-            double got = statistics_received(&g.sums, n, j), received = naive_received(x.a, n, j);
+            double got = statistics_received(&g.facts, &g.sums, j), received = naive_received(x.a, attention_visibility(&x.model, 0), n, j);
             ck_assert(isnan(received) ? isnan(got) : fabs(got - received) < 1e-5);
         }
         gathered_finish(&g);
@@ -206,7 +206,7 @@ START_TEST(all_excluded) {
     example_init(&x, 130, 16, 1, 5, 3);
     naive_map(&x, 0);
     gather(&x, k, 0, 48, &g);
-    naive_statistics(x.a, x.ids, 130, x.excluded, x.excluded_count, &want);
+    naive_statistics_of(x.a, attention_visibility(&x.model, 0), x.ids, 130, x.excluded, x.excluded_count, &want);
     compare_statistics(&g.statistics, &want);
     compare_thumbnails(&x, &g);
     ck_assert(isnan(g.statistics.value[STAT_LOCAL_MASS_WITHOUT_SINKS]));
@@ -309,7 +309,7 @@ static void check_series(struct engine *engine, const struct example *x, int hea
         ck_assert_double_eq_tol(entropy[i], h, 1e-5);
         ck_assert_double_eq_tol(max[i], most, 1e-5);
         ck_assert_double_eq_tol(sink[i], on, 1e-5);
-        double want = naive_received(x->a, n, i);
+        double want = naive_received(x->a, attention_visibility(&x->model, 0), n, i);
         ck_assert(isnan(want) ? isnan(received[i]) : fabs(received[i] - want) < 1e-5);
     }
     free(entropy);

@@ -83,7 +83,7 @@ START_TEST(rows_and_panels) {
                     memcpy(data + 1 + 4 * i, &x, 4);
                 }
             }
-            struct tensor tensor = {types[t], odd, rows, cols, bytes};
+            struct tensor tensor = {.type = types[t], .data = odd, .rows = rows, .cols = cols, .row_bytes = bytes};
             float *row = malloc(cols * sizeof *row), *plain = malloc(cols * sizeof *plain);
             float *panel = malloc(PANEL * cols * sizeof *panel), *scratch = malloc(PANEL * cols * sizeof *scratch);
             for (size_t r = 0; r < rows; r++) {

@@ -6,14 +6,18 @@
 #define HEADSCOPE_TESTS_NAIVE_STATISTICS_H
 
 #include "engine/engine.h"
+#include "engine/visibility.h"
 
-/* A: [n, n], causal. */
+/* A: [n, n], zero where a query does not see the key. */
+void naive_statistics_of(const double *a, struct visibility sees, const int32_t *ids, size_t n, const uint32_t *excluded,
+                         size_t excluded_count, struct head_statistics *statistics);
+/* The same of a causal map. */
 void naive_statistics(const double *a, const int32_t *ids, size_t n, const uint32_t *excluded, size_t excluded_count,
                       struct head_statistics *statistics);
 /* Cells before the square root: max, mean [bins, bins], excluded [bins]; bins = min(48, n). */
-void naive_thumbnail(const double *a, size_t n, const uint32_t *excluded, size_t excluded_count, double *max, double *mean,
+void naive_thumbnail(const double *a, struct visibility sees, size_t n, const uint32_t *excluded, size_t excluded_count, double *max, double *mean,
                      double *on_excluded);
-/* Mean weight of key j over the queries that see it, itself left out; NAN for the last. */
-double naive_received(const double *a, size_t n, size_t j);
+/* Mean weight of key j over the queries that see it, itself left out; NAN where there are none. */
+double naive_received(const double *a, struct visibility sees, size_t n, size_t j);
 
 #endif

@@ -19,14 +19,11 @@ export class Composer {
   #counted = { text: '', tokens: [] }; // the last answer, and the text it is about
   #running = false;
 
-  // actions: { analyse(text), cancel(), typed(text) }
+  // actions: { analyse(text), cancel() }
   constructor(store, actions) {
     this.store = store;
     this.actions = actions;
-    this.#field.addEventListener('input', () => {
-      this.#typed();
-      actions.typed(this.text);
-    });
+    this.#field.addEventListener('input', () => this.#typed());
     this.#field.addEventListener('scroll', () => {
       this.#marks.scrollTop = this.#field.scrollTop;
     });
@@ -70,6 +67,7 @@ export class Composer {
     this.#draw();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#recount(), wait);
+    this.store.set({ draft: this.text });
   }
 
   async #recount() {

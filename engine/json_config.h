@@ -1,0 +1,18 @@
+/*
+ * json_config.h: a folder's config.json as a model_config. Whatever would change a number and is not done here is refused by its
+ * name, an unknown key included; a key that is absent takes the value that Hugging Face's configuration class gives it.
+ */
+#ifndef HEADSCOPE_ENGINE_JSON_CONFIG_H
+#define HEADSCOPE_ENGINE_JSON_CONFIG_H
+
+#include "engine/families.h"
+
+/* Fills model->config (but for the vocabulary), allocates model->layer and sets its windows and rotary tables; what is allocated
+ * is the model's, also on failure. */
+enum engine_status config_read(const char *path, struct model *model, const struct family **family, char *error, size_t error_size);
+
+/* The files that a model.safetensors.index.json names, each once, in the order of their names: one block of
+ * strings one behind the other, freed with free(). */
+enum engine_status config_read_index(const char *path, char **files, size_t *count, char *error, size_t error_size);
+
+#endif
