@@ -8,8 +8,42 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+static bool ends_with(const char *name, const char *end) {
+    size_t length = strlen(name), tail = strlen(end);
+    return length > tail && strcasecmp(name + length - tail, end) == 0;
+}
+
+static uint64_t mix(uint64_t hash, uint64_t value) { /* FNV-1a, eight bytes at a time */
+    return (hash ^ value) * 1099511628211u;
+}
+
+/* A folder is what its files are: their sizes together, their latest change, and all their places and changes mixed. */
+static bool identity_of_folder(const char *path, struct model_identity *identity) {
+    struct stat s;
+    bool has_config = false;
+    DIR *open = opendir(path);
+    *identity = (struct model_identity){0};
+    if (!open) return false;
+    for (struct dirent *item; (item = readdir(open));) {
+        if (item->d_name[0] == '.' || !(ends_with(item->d_name, ".json") || ends_with(item->d_name, ".safetensors"))) continue;
+        if (fstatat(dirfd(open), item->d_name, &s, 0) != 0 || !S_ISREG(s.st_mode)) continue;
+        int64_t modified = (int64_t)s.st_mtim.tv_sec * 1000000000 + s.st_mtim.tv_nsec;
+        uint64_t one = mix(mix(mix(14695981039346656037u, (uint64_t)s.st_ino), (uint64_t)s.st_size), (uint64_t)modified);
+        for (const char *c = item->d_name; *c; c++) one = mix(one, (unsigned char)*c);
+        has_config = has_config || strcmp(item->d_name, "config.json") == 0;
+        identity->size += (uint64_t)s.st_size;
+        identity->inode ^= one >> 1; /* in whatever order they come; SQLite's integers are signed */
+        identity->device = (uint64_t)s.st_dev;
+        if (modified > identity->modified_ns) identity->modified_ns = modified;
+    }
+    closedir(open);
+    if (!has_config) *identity = (struct model_identity){0};
+    return has_config;
+}
+
 bool model_identity_of(const char *path, struct model_identity *identity) {
     struct stat s;
+    if (stat(path, &s) == 0 && S_ISDIR(s.st_mode)) return identity_of_folder(path, identity);
     if (stat(path, &s) != 0 || !S_ISREG(s.st_mode)) {
         *identity = (struct model_identity){0};
         return false;
@@ -41,7 +75,7 @@ static bool model_files_add(struct model_file **files, size_t *count, const char
     if (asprintf(&file.path, "%s/%s", folder, name) < 0) return false;
     if (!model_identity_of(file.path, &file.identity)) {
         free(file.path);
-        return true; /* a folder, or gone again */
+        return true; /* no model's folder, or gone again */
     }
     struct model_file *grown = realloc(*files, (*count + 1) * sizeof *grown);
     if (!grown) {
@@ -53,6 +87,11 @@ static bool model_files_add(struct model_file **files, size_t *count, const char
     return true;
 }
 
+static bool is_folder(DIR *open, const struct dirent *item) {
+    struct stat s;
+    return fstatat(dirfd(open), item->d_name, &s, 0) == 0 && S_ISDIR(s.st_mode);
+}
+
 bool model_files_of_folder(const char *folder, struct model_file **files, size_t *count) {
     *files = NULL;
     *count = 0;
@@ -61,7 +100,7 @@ bool model_files_of_folder(const char *folder, struct model_file **files, size_t
     bool fine = true;
     struct dirent *item;
     while (fine && (item = readdir(open))) {
-        if (item->d_name[0] == '.' || !model_file_is_gguf(item->d_name)) continue;
+        if (item->d_name[0] == '.' || !(model_file_is_gguf(item->d_name) || is_folder(open, item))) continue;
         fine = model_files_add(files, count, folder, item->d_name);
     }
     closedir(open);
@@ -93,8 +132,10 @@ static bool model_is_quantisation(const char *mark) {
 }
 
 char *model_file_id(const char *path) {
-    const char *slash = strrchr(path, '/');
-    char *id = strdup(slash ? slash + 1 : path);
+    size_t end = strlen(path), start;
+    while (end > 1 && path[end - 1] == '/') end--; /* a folder may be named with one behind it */
+    for (start = end; start > 0 && path[start - 1] != '/';) start--;
+    char *id = strndup(path + start, end - start);
     if (!id) return NULL;
     if (model_file_is_gguf(id)) id[strlen(id) - 5] = '\0';
     for (char *c = id; *c; c++) {

@@ -19,11 +19,11 @@ struct model_file {
     struct model_identity identity;
 };
 
-/* False when there is no regular file. */
+/* Of a regular file, or of a folder with a config.json: of the .json and .safetensors files in it. False when there is neither. */
 bool model_identity_of(const char *path, struct model_identity *identity);
 bool model_identity_equal(const struct model_identity *a, const struct model_identity *b);
 
-/* Every .gguf in the folder, by name; hidden files are left out. A folder that is not there holds none. False: out of memory.
+/* Every .gguf in the folder and every folder in it that has a config.json, by name; hidden files are left out. A folder that is not there holds none. False: out of memory.
  * *files: each path freed, then the array. */
 bool model_files_of_folder(const char *folder, struct model_file **files, size_t *count);
 

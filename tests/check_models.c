@@ -67,6 +67,7 @@ static const char *const ids[][2] = {
     {"f16.gguf", "f16"},
     {"q4-and-more.gguf", "q4-and-more"},
     {"phi-3.5.gguf", "phi-3.5"},
+    {"/models/All-MiniLM-L6-v2/", "all-minilm-l6-v2"},
 };
 
 START_TEST(id_of_a_name) {
@@ -95,6 +96,36 @@ START_TEST(listed) {
     ck_assert_uint_eq(strlen(list.items[0].digest), 64);
     ck_assert_ptr_nonnull(list.items[2].error);
     models_list_clear(&list);
+}
+END_TEST
+
+/* A folder with a config.json is a model; what changes in it makes it another. */
+START_TEST(listed_folder) {
+    char zoo[1024], copy[300];
+    const char *source = getenv("HEADSCOPE_SOURCE");
+    snprintf(zoo, sizeof zoo, "%s/tests/golden/zoo/qwen3", source ? source : ".");
+    ck_assert_int_eq(mkdir(file("Empty"), 0700), 0);
+    ck_assert_int_eq(mkdir(file("Broken"), 0700), 0);
+    snprintf(copy, sizeof copy, "%s/config.json", file("Broken"));
+    ck_assert(write_file(copy, "{", 1));
+    ck_assert_int_eq(symlink(zoo, file("Qwen3")), 0);
+    start(NULL, 0);
+    struct models_list list;
+    ck_assert(models_list(models, &list));
+    ck_assert_uint_eq(list.count, 2);
+    ck_assert_str_eq(list.items[0].id, "broken");
+    ck_assert_ptr_nonnull(list.items[0].error);
+    ck_assert_str_eq(list.items[1].id, "qwen3");
+    ck_assert_ptr_null(list.items[1].error);
+    ck_assert_str_eq(list.items[1].info.architecture, "qwen3");
+    ck_assert_str_eq(list.items[1].info.format, "safetensors");
+    ck_assert_uint_eq(strlen(list.items[1].digest), 64);
+    models_list_clear(&list);
+    struct model_identity before, after;
+    ck_assert(model_identity_of(file("Broken"), &before));
+    ck_assert(write_file(copy, "{}", 2));
+    ck_assert(model_identity_of(file("Broken"), &after));
+    ck_assert(!model_identity_equal(&before, &after));
 }
 END_TEST
 
@@ -287,6 +318,7 @@ static Suite *suite(void) {
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, id_of_a_name, 0, sizeof ids / sizeof ids[0]);
     tcase_add_test(t, listed);
+    tcase_add_test(t, listed_folder);
     tcase_add_test(t, no_folder);
     tcase_add_test(t, acquired_by_id_never_by_path);
     tcase_add_test(t, default_model);
