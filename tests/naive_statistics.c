@@ -122,8 +122,10 @@ void naive_statistics_of(const double *a, struct visibility sees, const int32_t 
         largest += a[i * n + argmax];
         modes[n + i - argmax]++;
     }
-    for (size_t d = 0; d < 2 * n; d++)
-        if (modes[d] > modes[mode]) mode = d;
+    for (size_t d = 0; d < n; d++) {
+        if (modes[n + d] > modes[mode]) mode = n + d;
+        if (modes[n - d] > modes[mode]) mode = n - d;
+    }
     v[STAT_ENTROPY] = entropy / rows;
     v[STAT_ENTROPY_NORMALISED] = many > 0 ? normalised / many : NAN;
     v[STAT_EFFECTIVE_KEYS] = effective / rows;
