@@ -274,8 +274,8 @@ static bool add_bytes(const struct bpe *bpe, struct bpe_scratch *scratch, const 
 static void add_unknown(const struct bpe *bpe, struct bpe_scratch *scratch, size_t start, size_t end, bool *fusing) {
     struct bpe_symbol *last = scratch->symbol_count > 0 ? &scratch->symbols[scratch->symbol_count - 1] : NULL;
     if (*fusing && last != NULL) last->end = (uint32_t)end;
-    else add_symbol(scratch, bpe->options.unknown, start, end);
-    *fusing = bpe->options.fuse_unknown && bpe->options.unknown != BPE_NONE;
+    else add_symbol(scratch, bpe->score_rank != NULL ? BPE_NONE : bpe->options.unknown, start, end);
+    *fusing = bpe->options.fuse_unknown && bpe->options.unknown != BPE_NONE && bpe->score_rank == NULL;
 }
 
 static bool start_symbols(const struct bpe *bpe, struct bpe_scratch *scratch, const char *word, size_t size) {

@@ -344,9 +344,9 @@ bool statistics_finish(const struct text_facts *facts, const struct head_sums *s
     finish_kind(&sums->induction, facts->induction_rows, &value[STAT_INDUCTION_ROWS], &value[STAT_INDUCTION_MASS],
                 &value[STAT_INDUCTION_MASS_WITHOUT_SINKS]);
     size_t zero = sums->offsets - n, mode = zero; /* where offset 0 is */
-    for (size_t d = 0; d < n; d++) { /* of equally frequent ones the nearest, then the one ahead */
-        if (d <= zero && sums->modes[zero - d] > sums->modes[mode]) mode = zero - d;
+    for (size_t d = 0; d < n; d++) { /* of equally frequent ones the nearest, then the earlier key's */
         if (sums->modes[zero + d] > sums->modes[mode]) mode = zero + d;
+        if (d <= zero && sums->modes[zero - d] > sums->modes[mode]) mode = zero - d;
     }
     value[STAT_OFFSET_MODE] = (double)mode - (double)zero;
     value[STAT_OFFSET_RATE] = (double)sums->modes[mode] / rows;

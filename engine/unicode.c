@@ -14,6 +14,57 @@ static bool is_whitespace(uint32_t c) {
            c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
+/* Tokenizers were trained with tables of Unicode 8: what became punctuation, a format
+ * character or a mark since is none to them. */
+struct range {
+    uint32_t first, last;
+};
+static const struct range later_punctuation[] = {
+    {0x61d, 0x61d}, {0x9fd, 0x9fd}, {0xa76, 0xa76}, {0xc77, 0xc77}, {0xc84, 0xc84}, {0x1b7d, 0x1b7e}, {0x2e43, 0x2e4f},
+    {0x2e52, 0x2e5d}, {0x10ead, 0x10ead}, {0x10f55, 0x10f59}, {0x10f86, 0x10f89}, {0x1144b, 0x1144f},
+    {0x1145a, 0x1145b}, {0x1145d, 0x1145d}, {0x11660, 0x1166c}, {0x116b9, 0x116b9}, {0x1183b, 0x1183b},
+    {0x11944, 0x11946}, {0x119e2, 0x119e2}, {0x11a3f, 0x11a46}, {0x11a9a, 0x11a9c}, {0x11a9e, 0x11aa2},
+    {0x11c41, 0x11c45}, {0x11c70, 0x11c71}, {0x11ef7, 0x11ef8}, {0x11fff, 0x11fff}, {0x12ff1, 0x12ff2},
+    {0x16e97, 0x16e9a}, {0x16fe2, 0x16fe2}, {0x1e95e, 0x1e95f},
+};
+static const struct range later_nonspacing[] = {
+    {0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8e1}, {0x9fe, 0x9fe}, {0xafa, 0xaff}, {0xb55, 0xb55}, {0xc04, 0xc04},
+    {0xc3c, 0xc3c}, {0xd00, 0xd00}, {0xd3b, 0xd3c}, {0xd81, 0xd81}, {0xeba, 0xeba}, {0x180f, 0x180f}, {0x1885, 0x1886},
+    {0x1abf, 0x1ace}, {0x1df6, 0x1dfb}, {0xa82c, 0xa82c}, {0xa8c5, 0xa8c5}, {0xa8ff, 0xa8ff}, {0xa9bd, 0xa9bd},
+    {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070},
+    {0x11073, 0x11074}, {0x110c2, 0x110c2}, {0x111c9, 0x111c9}, {0x111cf, 0x111cf}, {0x1123e, 0x1123e},
+    {0x1133b, 0x1133b}, {0x11438, 0x1143f}, {0x11442, 0x11444}, {0x11446, 0x11446}, {0x1145e, 0x1145e},
+    {0x1182f, 0x11837}, {0x11839, 0x1183a}, {0x1193b, 0x1193c}, {0x1193e, 0x1193e}, {0x11943, 0x11943},
+    {0x119d4, 0x119d7}, {0x119da, 0x119db}, {0x119e0, 0x119e0}, {0x11a01, 0x11a0a}, {0x11a33, 0x11a38},
+    {0x11a3b, 0x11a3e}, {0x11a47, 0x11a47}, {0x11a51, 0x11a56}, {0x11a59, 0x11a5b}, {0x11a8a, 0x11a96},
+    {0x11a98, 0x11a99}, {0x11c30, 0x11c36}, {0x11c38, 0x11c3d}, {0x11c3f, 0x11c3f}, {0x11c92, 0x11ca7},
+    {0x11caa, 0x11cb0}, {0x11cb2, 0x11cb3}, {0x11cb5, 0x11cb6}, {0x11d31, 0x11d36}, {0x11d3a, 0x11d3a},
+    {0x11d3c, 0x11d3d}, {0x11d3f, 0x11d45}, {0x11d47, 0x11d47}, {0x11d90, 0x11d91}, {0x11d95, 0x11d95},
+    {0x11d97, 0x11d97}, {0x11ef3, 0x11ef4}, {0x16f4f, 0x16f4f}, {0x16fe4, 0x16fe4}, {0x1cf00, 0x1cf2d},
+    {0x1cf30, 0x1cf46}, {0x1e000, 0x1e006}, {0x1e008, 0x1e018}, {0x1e01b, 0x1e021}, {0x1e023, 0x1e024},
+    {0x1e026, 0x1e02a}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e944, 0x1e94a},
+};
+static const struct range later_other[] = {
+    {0x890, 0x891}, {0x8e2, 0x8e2}, {0x110cd, 0x110cd}, {0x13430, 0x13438},
+};
+
+static bool in_ranges(uint32_t c, const struct range *ranges, size_t count) {
+    for (size_t i = 0; i < count && c >= ranges[i].first; i++)
+        if (c <= ranges[i].last) return true;
+    return false;
+}
+
+static bool is_punctuation(uint32_t c, utf8proc_category_t category) {
+    if (c == 0x166d || c == 0x111c9) return true; /* was */
+    return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO &&
+           !in_ranges(c, later_punctuation, sizeof later_punctuation / sizeof later_punctuation[0]);
+}
+
+static bool is_other(uint32_t c, utf8proc_category_t category) {
+    return (category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CO) &&
+           !in_ranges(c, later_other, sizeof later_other / sizeof later_other[0]);
+}
+
 static bool is_ascii_punctuation(uint32_t c) {
     return (c >= 0x21 && c <= 0x2f) || (c >= 0x3a && c <= 0x40) || (c >= 0x5b && c <= 0x60) || (c >= 0x7b && c <= 0x7e);
 }
@@ -59,7 +110,7 @@ bool unicode_is(uint32_t character, enum character_class class) {
     case CLASS_WHITESPACE:
         return is_whitespace(character);
     case CLASS_PUNCTUATION:
-        return is_ascii_punctuation(character) || in_category(category, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO);
+        return is_ascii_punctuation(character) || is_punctuation(character, category);
     case CLASS_NUMERIC:
         return in_category(category, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO);
     case CLASS_WORD:
@@ -67,9 +118,11 @@ bool unicode_is(uint32_t character, enum character_class class) {
     case CLASS_MARK:
         return in_category(category, UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_ME);
     case CLASS_MARK_NONSPACING:
-        return category == UTF8PROC_CATEGORY_MN;
+        return character == 0x1734 /* was */ ||
+               (category == UTF8PROC_CATEGORY_MN && !in_ranges(character, later_nonspacing,
+                                                               sizeof later_nonspacing / sizeof later_nonspacing[0]));
     case CLASS_OTHER:
-        return category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CO;
+        return is_other(character, category);
     case CLASS_IDEOGRAPH:
         return is_ideograph(character);
     }

@@ -123,8 +123,8 @@ void naive_statistics_of(const double *a, struct visibility sees, const int32_t 
         modes[n + i - argmax]++;
     }
     for (size_t d = 0; d < n; d++) {
-        if (modes[n - d] > modes[mode]) mode = n - d;
         if (modes[n + d] > modes[mode]) mode = n + d;
+        if (modes[n - d] > modes[mode]) mode = n - d;
     }
     v[STAT_ENTROPY] = entropy / rows;
     v[STAT_ENTROPY_NORMALISED] = many > 0 ? normalised / many : NAN;
