@@ -222,6 +222,24 @@ class MainPath(PageCase):
         browser.js('document.querySelector("[aria-label=\\"The whole map\\"]").click()')
         browser.wait(whole)
 
+    def test_typing_in_a_drawn_text(self):
+        browser = self.open()
+        self.analyse(browser, 'The old bridge is quiet.')
+        first, tokens = browser.js('return [location.pathname, document.getElementById("count").textContent]')
+        field = browser.driver.find_element(By.ID, 'text')
+        field.send_keys(Keys.CONTROL, Keys.END)
+        field.send_keys(' The old bridge')
+        # the draft is drawn, its head readable, the button never turned, and the address still that of what is kept
+        browser.wait('document.title.includes("The old bridge is quiet. The old")')
+        browser.wait(f'document.getElementById("count").textContent !== "{tokens}"')
+        self.assertEqual(browser.js('return document.getElementById("analyse").textContent'), 'Analyse')
+        # once typing rests it is kept: another address, in the place of the first
+        browser.wait(f'location.pathname !== "{first}" && {DONE}')
+        kept = browser.js('return location.pathname')
+        self.assertEqual(get(browser.home + '/api/v1/analyses' + kept[2:])['text'], 'The old bridge is quiet. The old bridge')
+        listed = [a['excerpt'] for a in get(browser.home + '/api/v1/analyses?limit=10')['items']]
+        self.assertNotIn('The old bridge is quiet. The', listed)
+
     def test_history(self):
         browser = self.open()
         self.analyse(browser, 'One text to be forgotten, one text to be kept.')

@@ -116,8 +116,8 @@ export const version = () => json('/version');
 export const tokenize = async (model, text, signal) =>
   (await json('/tokenize', { method: 'POST', body: { model, text }, signal })).tokens;
 
-export const analyse = (model, text, onLine, signal) =>
-  stream('/analyses', { method: 'POST', body: { model, text }, signal }, onLine);
+export const analyse = (model, text, onLine, signal, kept = true) =>
+  stream('/analyses', { method: 'POST', body: { model, text, ...(kept ? {} : { store: false }) }, signal }, onLine);
 export const replay = (id, onLine, signal) => stream(`${at(id)}/stream`, { signal }, onLine);
 
 export const list = (cursor, limit = 20) =>

@@ -19,11 +19,14 @@ export class Composer {
   #counted = { text: '', tokens: [] }; // the last answer, and the text it is about
   #running = false;
 
-  // actions: { analyse(text), cancel() }
+  // actions: { analyse(text), cancel(), typed(text) }
   constructor(store, actions) {
     this.store = store;
     this.actions = actions;
-    this.#field.addEventListener('input', () => this.#typed());
+    this.#field.addEventListener('input', () => {
+      this.#typed();
+      actions.typed(this.text);
+    });
     this.#field.addEventListener('scroll', () => {
       this.#marks.scrollTop = this.#field.scrollTop;
     });
@@ -67,7 +70,6 @@ export class Composer {
     this.#draw();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#recount(), wait);
-    this.store.set({ draft: this.text });
   }
 
   async #recount() {

@@ -5,6 +5,7 @@ import { Composer } from './composer.js';
 import { byId, h } from './dom.js';
 import { sentence } from './format.js';
 import { Grid } from './grid.js';
+import { Drafts } from './drafts.js';
 import { setUpGuide } from './guide.js';
 import { setUpHistory } from './history.js';
 import { watchMapPanel } from './map_panel.js';
@@ -36,9 +37,10 @@ const runner = new Runner(store, {
     if (layer !== null && (layer >= analysis.layers || head >= analysis.heads)) store.set({ layer: null, head: null });
     if (store.state.query !== null && store.state.query >= analysis.n) store.set({ query: null });
   },
-  opened: (id, fresh) => {
+  opened: (id, how) => {
     if (store.state.layer === null) openBest();
-    if (fresh) url.go(`/a/${id}`, store.state);
+    if (how === 'new') url.go(`/a/${id}`, store.state);
+    if (how === 'kept') url.move(`/a/${id}`, store.state);
     store.set({ page: 'analysis' });
   },
 });
@@ -58,6 +60,7 @@ function titleOf(analysis) {
 const choose = (layer, head) => store.set({ layer, head, hoverQuery: null, hoverKey: null });
 
 function analyse(text) {
+  drafts.stop();
   composer.setText(text);
   // Another text: the head stays, the pinned token does not.
   if (store.state.analysis?.text !== text) store.set({ query: null });
@@ -71,6 +74,7 @@ function visit(id) {
 
 // Shows what the address says: after loading, and after Back or Forward.
 async function arrive() {
+  drafts.stop();
   let { page, id, view } = url.current();
   if (page === 'share') {
     try {
@@ -94,7 +98,11 @@ async function arrive() {
   }
 }
 
-const composer = new Composer(store, { analyse, cancel: () => runner.cancel() });
+const drafts = new Drafts(store, {
+  draft: (text) => runner.analyse(text, 'draft'),
+  keep: (text) => runner.analyse(text, 'kept'),
+});
+const composer = new Composer(store, { analyse, cancel: () => runner.cancel(), typed: (text) => drafts.typed(text) });
 const guide = setUpGuide();
 const actions = { analyse, visit, define: (name) => guide.show(name), forgotten: () => {} };
 setUpHistory(actions);
@@ -122,8 +130,9 @@ watchNumbers(store, numbers, actions);
 store.listen((state, changed) => {
   if (changed.has('analysis', 'page')) byId('work').hidden = !state.analysis;
   if (changed.has('layer', 'analysis')) byId('head').classList.toggle('empty', state.layer === null);
-  if (changed.has('phase', 'analysis')) byId('copy-link').hidden = !(state.phase === 'done' && state.analysis);
-  if (changed.has(...url.VIEW_KEYS) && state.phase === 'done') url.keep(state);
+  if (changed.has('phase', 'analysis', 'draft'))
+    byId('copy-link').hidden = !(state.phase === 'done' && state.analysis && !state.draft);
+  if (changed.has(...url.VIEW_KEYS) && state.phase === 'done' && !state.draft) url.keep(state);
   if (changed.has('analysis')) document.title = titleOf(state.analysis);
   if (changed.has('phase') && state.phase === 'starting') announce('Asking the server');
   if (changed.has('phase') && state.phase === 'queued') announce('Waiting in the queue');

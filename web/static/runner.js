@@ -11,21 +11,21 @@ export class Runner {
   #abort = null;
   #again = null; // what "Try again" does
 
-  // places: { opened(id), text(text), announce(words) }: what the page does when the id, the text or news are known
+  // places: { opened(id, how), text(text), announce(words) }; how: 'new', 'kept' (after a draft) or 'link': what the page does when the id, the text or news are known
   constructor(store, places) {
     this.store = store;
     this.places = places;
   }
 
-  analyse(text) {
+  analyse(text, how = 'new') {
     const { model } = this.store.state;
     this.#again = () => this.analyse(text);
-    return this.#run((line, signal) => api.analyse(model, text, line, signal), true);
+    return this.#run((line, signal) => api.analyse(model, text, line, signal, how !== 'draft'), how);
   }
 
   open(id) {
     this.#again = () => this.open(id);
-    return this.#run((line, signal) => api.replay(id, line, signal), false);
+    return this.#run((line, signal) => api.replay(id, line, signal), 'link');
   }
 
   // False if there is nothing to try again.
@@ -65,10 +65,11 @@ export class Runner {
     this.#abort?.abort();
     this.#abort = null;
     this.#again = null;
-    this.store.set({ phase: 'empty', problem: null, analysis: null });
+    this.store.set({ phase: 'empty', problem: null, analysis: null, draft: false });
   }
 
-  async #run(start, fresh) {
+  // A draft, and what is kept of it, replace what is drawn when they are whole: nothing flickers while one types.
+  async #run(start, how) {
     this.#abort?.abort();
     const abort = new AbortController();
     this.#abort = abort;
@@ -76,25 +77,33 @@ export class Runner {
     const analysis = new Analysis();
     const began = performance.now();
     // What is drawn stays until the first line of the new analysis has come.
-    this.store.set({ phase: 'starting', problem: null });
-    const waiting = setInterval(() => live() && this.#ask(analysis, abort.signal), ASK_AFTER);
+    const quiet = how === 'draft' || how === 'kept';
+    this.store.set(quiet ? { draft: true, problem: null } : { draft: false, phase: 'starting', problem: null });
+    const waiting = setInterval(() => live() && !quiet && this.#ask(analysis, abort.signal), ASK_AFTER);
     try {
       const { cached } = await start((line) => {
-        if (live()) this.#take(analysis, line, fresh);
+        if (live()) quiet ? analysis.apply(line) : this.#take(analysis, line, how);
         if (analysis.arrived) clearInterval(waiting);
       }, abort.signal);
       if (!live()) return;
       this.#abort = null;
       analysis.cached = cached;
       analysis.seconds = (performance.now() - began) / 1000;
+      if (quiet) this.#swap(analysis, how);
       this.store.set({ phase: 'done' });
       this.store.touch('analysis');
-      this.places.announce(`${analysis.layers} layers of ${analysis.heads} heads are drawn.`);
+      if (!quiet) this.places.announce(`${analysis.layers} layers of ${analysis.heads} heads are drawn.`);
     } catch (error) {
       if (live()) this.#fail(error, analysis);
     } finally {
       clearInterval(waiting);
     }
+  }
+
+  #swap(analysis, how) {
+    this.store.set({ analysis, draft: how === 'draft', hoverQuery: null, hoverKey: null });
+    this.places.arrived(analysis);
+    if (how === 'kept') this.places.opened(analysis.id, how);
   }
 
   // Nothing is drawn yet: is it running, or does it wait for others?
@@ -109,7 +118,7 @@ export class Runner {
     }
   }
 
-  #take(analysis, line, fresh) {
+  #take(analysis, line, how) {
     const event = analysis.apply(line);
     if (event === 'start') {
       this.places.text(analysis.text ?? ''); // token ids may come without a text
@@ -119,7 +128,7 @@ export class Runner {
     } else if (event === 'layer') {
       this.store.set({ phase: 'running' });
     } else if (event === 'done') {
-      this.places.opened(analysis.id, fresh);
+      this.places.opened(analysis.id, how);
     }
     this.store.touch('analysis');
   }
@@ -131,6 +140,7 @@ export class Runner {
     const missing = error.status === 404;
     this.store.set({
       phase: this.#rest(),
+      draft: false,
       problem: {
         kind: error.kind,
         title: missing ? 'Not here' : titles[error.kind] || 'This page failed',

@@ -65,6 +65,7 @@ export function initialState() {
     phase: 'empty', // starting, queued, running, done, failed
     problem: null, // { kind, title, detail }
     analysis: null,
+    draft: false, // what is drawn follows the typing and is not kept yet
     models: null,
     model: null, // the id of the model that the next text goes to
     hoverHead: null, // { layer, head } under the pointer in the grid

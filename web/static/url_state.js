@@ -61,6 +61,12 @@ export function go(path, view = VIEW_DEFAULTS) {
   if (to !== location.pathname + location.hash) history.pushState(null, '', to);
 }
 
+// The same place, grown: what was typed has become an analysis of its own.
+export function move(path, view) {
+  clearTimeout(timer);
+  history.replaceState(null, '', path + formatFragment(view));
+}
+
 let timer = 0;
 
 // A new look at the same place: replaces the address, at most a few times a second (browsers count).

@@ -1,0 +1,31 @@
+// While one types in a text that is already drawn: every pause of a key shows the text as it stands (a draft, computed but not
+// kept), and once typing rests the text is analysed as if the button had been pressed.
+
+const AFTER_KEY = 25; // ms
+const REST = 1200; // ms
+const TOKENS_MAX = 2048; // of the text that is drawn; above, typing waits for the button
+
+export class Drafts {
+  #timer = 0;
+  #rest = 0;
+
+  // actions: { draft(text), keep(text) }
+  constructor(store, actions) {
+    this.store = store;
+    this.actions = actions;
+  }
+
+  typed(text) {
+    this.stop();
+    const { page, analysis, phase } = this.store.state;
+    if (page !== 'analysis' || !analysis?.done || !text || analysis.n > TOKENS_MAX) return;
+    if (phase !== 'done' && !this.store.state.draft) return; // the button has been pressed: that goes first
+    this.#timer = setTimeout(() => this.actions.draft(text), AFTER_KEY);
+    this.#rest = setTimeout(() => this.actions.keep(text), REST);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#rest);
+  }
+}
