@@ -56,7 +56,7 @@ export const pastList = (items, actions) =>
     items.map((item) => pastItem(item, actions)),
   );
 
-// actions: { visit(id), forgotten(id) }
+// actions: { visit(id), forgotten(id), fresh() }: fresh() is the id of an analysis that has just been made, or null
 export function setUpHistory(actions) {
   const dialog = byId('history');
   const list = h('ul', { class: 'past' });
@@ -99,7 +99,13 @@ export function setUpHistory(actions) {
   async function load() {
     more.hidden = true;
     try {
-      const page = await api.list(cursor);
+      let page = await api.list(cursor);
+      // A result is stored just after its stream has ended: the one on screen may be a moment late.
+      const missing = () => !cursor && actions.fresh() && page.items.every((item) => item.id !== actions.fresh());
+      for (let tries = 0; tries < 4 && missing(); tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 400));
+        page = await api.list(cursor);
+      }
       list.append(...page.items.map((item) => pastItem(item, { visit }, forget)));
       cursor = page.next_cursor;
       more.hidden = !cursor;

@@ -41,6 +41,7 @@ const runner = new Runner(store, {
     if (store.state.layer === null) openBest();
     if (how === 'new') url.go(`/a/${id}`, store.state);
     if (how === 'kept') url.move(`/a/${id}`, store.state);
+    if (how === 'new' || how === 'kept') lately = { id, at: performance.now() };
     store.set({ page: 'analysis' });
   },
 });
@@ -98,13 +99,20 @@ async function arrive() {
   }
 }
 
+// The analysis that was made on this page in the last few seconds, and has not been forgotten since.
+let lately = { id: null, at: 0 };
+const fresh = () => (performance.now() - lately.at < 5000 && !store.state.analysis?.cached ? lately.id : null);
+const forgotten = (id) => {
+  if (lately.id === id) lately = { id: null, at: 0 };
+};
+
 const drafts = new Drafts(store, {
   draft: (text) => runner.analyse(text, 'draft'),
   keep: (text) => runner.analyse(text, 'kept'),
 });
 const composer = new Composer(store, { analyse, cancel: () => runner.cancel(), typed: (text) => drafts.typed(text) });
 const guide = setUpGuide();
-const actions = { analyse, visit, define: (name) => guide.show(name), forgotten: () => {} };
+const actions = { analyse, visit, define: (name) => guide.show(name), forgotten, fresh };
 setUpHistory(actions);
 byId('foot').append(h('span', {}, 'Texts go to this server and nowhere else.'), h('span', { class: 'push' }));
 setUpTheme(store, byId('foot'));
