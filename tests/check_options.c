@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/memory_limit.h"
 #include "server/options.h"
 
 static struct options options;
@@ -33,7 +34,7 @@ START_TEST(has_defaults) {
     ck_assert_int_eq(options.port, 8642);
     ck_assert_int_eq(options.queue, 64);
     ck_assert_uint_eq(options.cache_max, UINT64_C(2) << 30);
-    ck_assert_uint_eq(options.memory_max, 0);
+    ck_assert_uint_eq(options.memory_max, memory_limit_default());
     ck_assert_uint_eq(options.model_count, 0);
     ck_assert_ptr_null(options.token_file);
     ck_assert_str_eq(options.models_dir, "/home/h/.local/share/headscope/models");
