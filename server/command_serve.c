@@ -10,7 +10,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "db/cache.h"
@@ -23,6 +22,7 @@
 #include "server/version.h"
 
 #define DRAIN_MS 5000
+#define LOOKING_S 2      /* how long a last look at a model file may take while stopping */
 #define LAST_RESORT_S 15 /* after the signal: whatever still runs then is left behind */
 
 /* ---- what tells how the process is ----------------------------------------------------------------------------- */
@@ -116,15 +116,19 @@ static bool open_parts(struct app *app, char *error, size_t error_size) {
     return app->analyses;
 }
 
-/* Those that wait are woken first, then HTTP drains, then the engine goes. `models_busy`: somebody still reads model files and
- * cannot be hurried; the process ends without tidying up behind them (nothing is lost: the database keeps what was put). */
-static void close_parts(struct app *app, struct http_server *server, bool models_busy) {
+/* Those that wait are woken first, then HTTP drains, then the engine goes. `looking`: the thread of look_at_models, NULL if there
+ * is none; it may be in the middle of a large file and cannot be hurried, so the alarm that is set may end the program here
+ * (nothing is lost: the database keeps what was put). */
+static void close_parts(struct app *app, struct http_server *server, const pthread_t *looking) {
     if (app->analyses) analyses_stop(app->analyses);
     if (app->worker) worker_stop(app->worker);
     http_stop(server, DRAIN_MS);
     worker_destroy(app->worker);
     analyses_destroy(app->analyses);
-    if (models_busy) return;
+    if (looking) {
+        alarm(LOOKING_S);
+        pthread_join(*looking, NULL);
+    }
     models_destroy(app->models);
     cache_close(app->cache);
 }
@@ -204,11 +208,7 @@ static void set_signals(sigset_t *signals) {
 static void stop(struct app *app, struct http_server *server, const sigset_t *signals, pthread_t *looking) {
     alarm(LAST_RESORT_S); /* main.c ends the program */
     pthread_sigmask(SIG_UNBLOCK, signals, NULL);
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 1;
-    bool models_busy = looking && pthread_timedjoin_np(*looking, NULL, &until);
-    close_parts(app, server, models_busy);
+    close_parts(app, server, looking);
     alarm(0);
 }
 
@@ -218,7 +218,7 @@ static int serve(struct app *app, const sigset_t *signals) {
     pthread_t looking;
     if (!start_http(app, &server, error, sizeof error)) {
         log_write(app->log, LEVEL_ERROR, "serve", "%s", error);
-        close_parts(app, NULL, false);
+        close_parts(app, NULL, NULL);
         return 1;
     }
     http_address(server, address, sizeof address);
@@ -239,7 +239,7 @@ int command_serve(const struct options *options, struct log *log) {
     raise_descriptor_limit(options, log);
     if (!open_parts(&app, error, sizeof error)) {
         log_write(log, LEVEL_ERROR, "serve", "%s", error);
-        close_parts(&app, NULL, false);
+        close_parts(&app, NULL, NULL);
         return 1;
     }
     return serve(&app, &signals);
