@@ -22,6 +22,12 @@ TEXT = ('A small river runs through the town of Alder. In spring the small river
 LONG = ''.join(f'In year {year} the river of town {year * 7 % 97} ran high and the bridge stood. ' for year in range(240))
 DONE = 'document.getElementById("copy-link").hidden === false && document.querySelector(".grid-panel").dataset.arrived == 30'
 PROGRAM = None
+MODELS = os.environ.get('HEADSCOPE_MODELS')
+
+
+def model_file():
+    data = os.environ.get('XDG_DATA_HOME') or os.path.expanduser('~/.local/share')
+    return os.path.join(MODELS or os.path.join(data, 'headscope', 'models'), 'SmolLM2-135M-Instruct.Q4_1.gguf')
 
 
 def get(address):
@@ -35,11 +41,19 @@ class PageCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory(prefix='headscope-page-')
+        # One model, whatever else is in the folder: the texts below are known through it.
+        models = os.path.join(cls.folder.name, 'models')
+        os.mkdir(models)
+        os.symlink(model_file(), os.path.join(models, os.path.basename(model_file())))
+        os.environ['HEADSCOPE_MODELS'] = models
         cls.server = Server(PROGRAM, os.path.join(cls.folder.name, 'analyses.db'))
 
     @classmethod
     def tearDownClass(cls):
         cls.server.stop()
+        os.environ.pop('HEADSCOPE_MODELS')
+        if MODELS:
+            os.environ['HEADSCOPE_MODELS'] = MODELS
         cls.folder.cleanup()
 
     def open(self, path='/', expect=(), server=None, **looks):

@@ -41,7 +41,11 @@ export function setUpModels(store, place) {
         const models = await api.models();
         const usable = models.filter((m) => !m.error);
         const last = recall();
-        store.set({ models, model: (usable.find((m) => m.id === last) ?? usable[0])?.id ?? null, trouble: null });
+        store.set({
+          models,
+          model: (usable.find((m) => m.id === last) ?? usable.find((m) => m.causal) ?? usable[0])?.id ?? null,
+          trouble: null,
+        });
       } catch (error) {
         store.set({
           trouble: {
