@@ -16,6 +16,7 @@ struct trie {
     struct node *nodes; /* level by level, the root first */
     size_t count, room;
     uint32_t from_root[256];
+    char *strings; /* the entries' */
 };
 
 /* The entries that pass through a node. */
@@ -83,9 +84,22 @@ static void build(struct trie *trie, const struct trie_entry *entries, size_t co
     }
 }
 
-struct trie *trie_create(struct trie_entry *entries, size_t count) {
-    if (count > UINT32_MAX / 2) return NULL;
-    if (count > 0) qsort(entries, count, sizeof *entries, compare_entries);
+/* Points the entries to copies of their strings: a mapped file may change while the trie is made, and a string that changes
+ * between counting and building would not fit. NULL without memory. */
+static char *own_strings(struct trie_entry *entries, size_t count) {
+    size_t bytes = 1;
+    for (size_t i = 0; i < count; i++)
+        if (!checked_add(bytes, entries[i].size, &bytes)) return NULL;
+    char *strings = malloc(bytes), *at = strings;
+    if (strings == NULL) return NULL;
+    for (size_t i = 0; i < count; at += entries[i++].size) {
+        memcpy(at, entries[i].bytes, entries[i].size);
+        entries[i].bytes = at;
+    }
+    return strings;
+}
+
+static struct trie *create_sorted(const struct trie_entry *entries, size_t count) {
     size_t nodes = count_nodes(entries, count), bytes;
     if (nodes >= TRIE_NONE || !checked_multiply(nodes, sizeof(struct node), &bytes)) return NULL;
     struct trie *trie = calloc(1, sizeof *trie);
@@ -106,9 +120,21 @@ struct trie *trie_create(struct trie_entry *entries, size_t count) {
     return trie;
 }
 
+struct trie *trie_create(struct trie_entry *entries, size_t count) {
+    if (count > UINT32_MAX / 2) return NULL;
+    char *strings = own_strings(entries, count);
+    if (strings == NULL) return NULL;
+    if (count > 0) qsort(entries, count, sizeof *entries, compare_entries);
+    struct trie *trie = create_sorted(entries, count);
+    if (trie == NULL) free(strings);
+    else trie->strings = strings;
+    return trie;
+}
+
 void trie_destroy(struct trie *trie) {
     if (trie == NULL) return;
     free(trie->nodes);
+    free(trie->strings);
     free(trie);
 }
 

@@ -19,8 +19,8 @@ struct trie_entry {
 #define TRIE_NONE UINT32_MAX
 enum { TRIE_ROOT = 0 };
 
-/* Sorts the entries; of equal strings the one with the smallest value is kept. NULL without memory. Takes 16 bytes for each different
- * prefix of the strings. */
+/* Sorts the entries, and points them to copies of their strings that live as long as the trie; of equal strings the one with the smallest value is
+ * kept. NULL without memory. Takes 16 bytes for each different prefix of the strings. */
 struct trie *trie_create(struct trie_entry *entries, size_t count);
 void trie_destroy(struct trie *trie); /* NULL is fine */
 
