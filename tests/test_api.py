@@ -239,7 +239,8 @@ class Waiting(WithServer):
         host, port = self.server.url[7:].split(':')
         connection = socket.create_connection((host, int(port)), 60)
         connection.sendall(b'POST /api/v1/analyses HTTP/1.1\r\nHost: localhost:%d\r\nAccept: application/x-ndjson\r\n'
-                           b'Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' % (int(port), len(body), body))
+                           b'Content-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s'
+                           % (int(port), len(body), body))
         reader = connection.makefile('rb')
         while True:
             line = reader.readline()
