@@ -3,8 +3,8 @@
  * pool_run returns when the last one is done (fork and join). Between calls the others spin for a moment, since the next
  * phase of a forward pass comes within microseconds, then sleep.
  *
- * Threads   One thread at a time may call pool_run, not from inside a running function. Nobody is pinned: measured, pinning
- *           gains nothing on an idle machine and loses a third where another program (the browser) wants a core too.
+ * Threads   One thread at a time may call pool_run, not from inside a running function. Nobody is pinned: a worker that is bound
+ *           to a core waits there for another program (the browser) while the other core may be free.
  */
 #ifndef HEADSCOPE_ENGINE_POOL_H
 #define HEADSCOPE_ENGINE_POOL_H
