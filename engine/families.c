@@ -73,7 +73,7 @@ static const struct family families[] = {
                                  .qkv = "self_attention.query_key_value", .o = "self_attention.dense",
                                  .ffn_norm = "[post_attention_layernorm|ln_mlp]", .up = "mlp.dense_h_to_4h",
                                  .down = "mlp.dense_4h_to_h"},
-     .norm = NORM_LAYER, .parallel = true, .activation = "gelu", .epsilon = 1e-5, .theta = 10000, .context = 2048},
+     .norm = NORM_LAYER, .qkv = QKV_PER_GROUP, .parallel = true, .activation = "gelu", .epsilon = 1e-5, .theta = 10000, .context = 2048},
     {.type = "opt", .names = {.embedding = "embed_tokens", .positions = "embed_positions", .embedding_projection = "[project_in]",
                               .layer = "layers.%d.", .attention_norm = "self_attn_layer_norm", .q = "self_attn.q_proj",
                               .k = "self_attn.k_proj", .v = "self_attn.v_proj", .o = "self_attn.out_proj",
