@@ -10,6 +10,7 @@
 #include "engine/digest.h"
 #include "engine/failure.h"
 #include "engine/folder.h"
+#include "engine/gemma3.h"
 #include "engine/gguf.h"
 #include "engine/llama.h"
 #include "engine/mapping.h"
@@ -87,14 +88,15 @@ static enum engine_status describe(struct model *model, struct gguf_string name,
 
 /* ---- opening ----------------------------------------------------------------------------------------------- */
 
-static enum engine_status check_kind(const struct gguf *gguf, char *error, size_t error_size) {
+static enum engine_status check_kind(const struct gguf *gguf, bool *gemma3, char *error, size_t error_size) {
     struct gguf_string architecture, type;
     uint64_t parts;
     const struct gguf_value *value = gguf_find(gguf, "general.architecture");
     if (value == NULL || !gguf_string(value, &architecture))
         return engine_fail(ENGINE_BROKEN, error, error_size, "the model file lacks the key general.architecture");
-    if (!gguf_string_is(architecture, "llama"))
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the architecture %.*s is not supported; llama is",
+    *gemma3 = gguf_string_is(architecture, "gemma3");
+    if (!*gemma3 && !gguf_string_is(architecture, "llama"))
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the architecture %.*s is not supported; llama and gemma3 are",
                            (int)(architecture.size < 64 ? architecture.size : 64), architecture.data);
     value = gguf_find(gguf, "general.type");
     if (value != NULL && (!gguf_string(value, &type) || !gguf_string_is(type, "model")))
@@ -117,11 +119,12 @@ static enum engine_status map_file(struct model *model, const char *path, char *
 
 static enum engine_status read_gguf(struct model *model, const char *path, char *error, size_t error_size) {
     struct gguf *gguf = NULL;
+    bool gemma3 = false;
     enum engine_status status = map_file(model, path, error, error_size);
     if (status == ENGINE_OK)
         status = gguf_open(mapping_data(model->mapping[0]), mapping_size(model->mapping[0]), &gguf, error, error_size);
-    if (status == ENGINE_OK) status = check_kind(gguf, error, error_size);
-    if (status == ENGINE_OK) status = llama_read(gguf, model, error, error_size);
+    if (status == ENGINE_OK) status = check_kind(gguf, &gemma3, error, error_size);
+    if (status == ENGINE_OK) status = (gemma3 ? gemma3_read : llama_read)(gguf, model, error, error_size);
     if (status == ENGINE_OK) status = tokenizer_from_gguf(gguf, &model->tokenizer, error, error_size);
     if (status == ENGINE_OK && model->tokenizer != NULL &&
         tokenizer_vocabulary(model->tokenizer) != (size_t)model->config.vocabulary)
@@ -129,7 +132,7 @@ static enum engine_status read_gguf(struct model *model, const char *path, char 
                              "the model file is damaged: its tokenizer has %zu tokens, its "
                              "embedding %d", tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
     if (status == ENGINE_OK) {
-        model->info.architecture = "llama";
+        model->info.architecture = gemma3 ? "gemma3" : "llama";
         model->info.format = "gguf";
         model->info.dtype = most_used_type(gguf);
         model->info.bytes = mapping_size(model->mapping[0]);
