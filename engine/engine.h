@@ -48,7 +48,8 @@ struct model_info {
     const char *licence;       /* "" if the file names none */
     const char *format;        /* "gguf", "safetensors" */
     const char *dtype;         /* precision of most weights: "Q4_1", "F16", ... */
-    const char *tokenizer;     /* "bpe (smollm)"; "" for a model without one */
+    const char *tokenizer;     /* "bpe (smollm)"; "" for a model without one that can be used: it takes token ids only */
+    const char *tokenizer_error; /* why its tokenizer cannot be used, one sentence; "" */
     int layers, heads, kv_heads, head_dim, d_model;
     int context;               /* the most tokens that the model reads */
     int vocabulary;

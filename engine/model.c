@@ -10,6 +10,7 @@
 #include "engine/digest.h"
 #include "engine/failure.h"
 #include "engine/folder.h"
+#include "engine/folder_text.h"
 #include "engine/gemma3.h"
 #include "engine/gguf.h"
 #include "engine/llama.h"
@@ -73,6 +74,7 @@ static enum engine_status describe(struct model *model, struct gguf_string name,
     model->info.name = put_string(&at, name);
     model->info.licence = put_string(&at, licence);
     model->info.tokenizer = model->tokenizer != NULL ? tokenizer_name(model->tokenizer) : "";
+    model->info.tokenizer_error = model->tokenizer_error != NULL ? model->tokenizer_error : "";
     model->info.layers = config->layers;
     model->info.heads = config->heads;
     model->info.kv_heads = config->kv_heads;
@@ -144,8 +146,13 @@ static enum engine_status read_gguf(struct model *model, const char *path, char 
 
 static enum engine_status read_folder(struct model *model, const char *path, char *error, size_t error_size) {
     static const struct gguf_string none = {"", 0};
+    char licence[256];
     enum engine_status status = folder_read(path, model, error, error_size);
-    return status == ENGINE_OK ? describe(model, none, none, path, error, error_size) : status;
+    if (status == ENGINE_OK) status = folder_read_tokenizer(path, model, error, error_size);
+    if (status == ENGINE_OK) status = folder_read_licence(path, licence, sizeof licence, error, error_size);
+    if (status == ENGINE_OK)
+        status = describe(model, none, (struct gguf_string){licence, strlen(licence)}, path, error, error_size);
+    return status;
 }
 
 static enum engine_status read_model(struct model *model, const char *path, char *error, size_t error_size) {
@@ -184,6 +191,7 @@ void model_release(struct model *model) {
     free(model->layer);
     for (int i = 0; i < ROPE_TABLES; i++) free(model->config.rope[i].frequency);
     free(model->strings);
+    free(model->tokenizer_error);
     free(model);
 }
 
@@ -262,9 +270,10 @@ const char *model_tokenizer_digest(const struct model *model) {
 enum engine_status model_tokenize(const struct model *model, const char *text, size_t size,
                                   const struct tokenize_options *options, struct token **tokens, size_t *n, char *error,
                                   size_t error_size) {
+    if (model->tokenizer == NULL && model->tokenizer_error != NULL)
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "%s; give token ids instead of a text", model->tokenizer_error);
     if (model->tokenizer == NULL)
-        return engine_fail(ENGINE_INVALID, error, error_size,
-                           "the model %s has no tokenizer; give token ids instead of a text",
+        return engine_fail(ENGINE_INVALID, error, error_size, "the model %s has no tokenizer; give token ids instead of a text",
                            model->info.name);
     return tokenizer_run(model->tokenizer, text, size, options, tokens, n, error, error_size);
 }

@@ -146,6 +146,7 @@ struct model {
     size_t mappings;
     struct tokenizer *tokenizer;     /* NULL: token ids only */
     char tokenizer_digest[65];
+    char *tokenizer_error;       /* why texts are refused where the model has a tokenizer that cannot be used; owned */
     char *strings;               /* one block that holds what info points to */
     _Atomic int references;
 };

@@ -38,6 +38,7 @@ static void print_text(const struct models_list *list) {
         else
             printf("%s\n    %s\n    %s, %d layers x %d heads, up to %d tokens, %s, %.1f MB\n", item->id, item->path,
                    info->architecture, info->layers, info->heads, info->context, info->dtype, (double)info->bytes / 1e6);
+        if (!item->error && info->tokenizer_error[0]) printf("    takes token ids, no text: %s\n", info->tokenizer_error);
     }
 }
 

@@ -50,6 +50,7 @@ void json_model(struct json_text *out, const char *id, const char *digest, const
     json_put_unsigned(out, info->bytes);
     json_text_field(out, "licence", info->licence);
     json_text_field(out, "tokenizer", info->tokenizer);
+    if (info->tokenizer_error[0]) json_text_field(out, "tokenizer_error", info->tokenizer_error);
     json_put(out, "}");
 }
 

@@ -52,9 +52,11 @@ static bool entry_alone(struct entry *entry, bool (*work)(struct entry *entry, s
 
 /* Keeps a copy of what the model says of itself, for lists, after the model is closed. Made once: lists borrow it. */
 static bool entry_copy_info(struct entry *entry, const struct model_info *info) {
-    const char *texts[] = {info->name, info->architecture, info->licence, info->format, info->dtype, info->tokenizer};
+    const char *texts[] = {info->name, info->architecture, info->licence, info->format, info->dtype, info->tokenizer,
+                           info->tokenizer_error};
     const char **fields[] = {&entry->info.name,   &entry->info.architecture, &entry->info.licence,
-                             &entry->info.format, &entry->info.dtype,        &entry->info.tokenizer};
+                             &entry->info.format, &entry->info.dtype,        &entry->info.tokenizer,
+                             &entry->info.tokenizer_error};
     size_t size = 0, count = sizeof texts / sizeof texts[0];
     for (size_t i = 0; i < count; i++) size += strlen(texts[i]) + 1;
     char *block = malloc(size);

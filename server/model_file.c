@@ -13,6 +13,14 @@ static bool ends_with(const char *name, const char *end) {
     return length > tail && strcasecmp(name + length - tail, end) == 0;
 }
 
+/* Whatever the engine may look at in a folder. */
+static bool is_part(const char *name) {
+    static const char *const ends[] = {".json", ".safetensors", ".jinja", ".md"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (name[0] != '.' && ends_with(name, ends[i])) return true;
+    return false;
+}
+
 static uint64_t mix(uint64_t hash, uint64_t value) { /* FNV-1a, eight bytes at a time */
     return (hash ^ value) * 1099511628211u;
 }
@@ -25,7 +33,7 @@ static bool identity_of_folder(const char *path, struct model_identity *identity
     *identity = (struct model_identity){0};
     if (!open) return false;
     for (struct dirent *item; (item = readdir(open));) {
-        if (item->d_name[0] == '.' || !(ends_with(item->d_name, ".json") || ends_with(item->d_name, ".safetensors"))) continue;
+        if (!is_part(item->d_name)) continue;
         if (fstatat(dirfd(open), item->d_name, &s, 0) != 0 || !S_ISREG(s.st_mode)) continue;
         int64_t modified = (int64_t)s.st_mtim.tv_sec * 1000000000 + s.st_mtim.tv_nsec;
         uint64_t one = mix(mix(mix(14695981039346656037u, (uint64_t)s.st_ino), (uint64_t)s.st_size), (uint64_t)modified);

@@ -19,7 +19,7 @@ struct model_file {
     struct model_identity identity;
 };
 
-/* Of a regular file, or of a folder with a config.json: of the .json and .safetensors files in it. False when there is neither. */
+/* Of a regular file, or of a folder with a config.json: of the files in it that a model may be made of. False when there is neither. */
 bool model_identity_of(const char *path, struct model_identity *identity);
 bool model_identity_equal(const struct model_identity *a, const struct model_identity *b);
 

@@ -13,6 +13,9 @@ static bool prepare_text(const struct analysis_request *request, struct prepared
     if (request->text_pair)
         return problem_at(problem, 422, "/text_pair", "model '%s' reads one text, not a pair; leave text_pair out",
                           prepared->model.id);
+    if (info->tokenizer_error[0])
+        return problem_at(problem, 422, "/text", "model '%s' takes no text: %s; give token_ids instead", prepared->model.id,
+                          info->tokenizer_error);
     if (!info->tokenizer[0])
         return problem_at(problem, 422, "/text", "model '%s' has no tokenizer; give token_ids instead of a text",
                           prepared->model.id);
