@@ -63,7 +63,7 @@ def missing_routes():
             known.add((method, address))
     for method, pattern in table:
         address = pattern.removeprefix("/api/v1")
-        for name, short in (("{id}", "ID"), ("{layer}", "L"), ("{head}", "H"), ("{zoom}", "Z"), ("{x}", "X"), ("{y}", "Y")):
+        for name, short in (("{id}", "ID"), ("{layer}", "L"), ("{head}", "H"), ("{zoom}", "Z"), ("{x}", "X"), ("{y}", "Y"), ("{share}", "S")):
             address = address.replace(name, short)
         if address in ("/", "/a/ID", "/s/{share}") or address.startswith("/static/"):
             continue  # pages
