@@ -122,6 +122,12 @@ const struct model *activations_model(const struct activations *activations) {
     return activations->model;
 }
 
+bool activations_shape(const struct activations *activations, enum section section, size_t *queries, size_t *keys) {
+    if (section != model_section(activations->model)) return false;
+    *queries = *keys = activations->n;
+    return true;
+}
+
 const int32_t *activations_ids(const struct activations *activations, size_t *n) {
     *n = activations->n;
     return activations->ids;

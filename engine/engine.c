@@ -67,6 +67,13 @@ static enum engine_status check_input(const struct engine *engine, const struct 
             return engine_fail(ENGINE_INVALID, error, error_size,
                                "excluded key %u: positions must be ascending and below the number of tokens, %zu",
                                (unsigned)input->excluded[s], n);
+    size_t types = model->token_types.data ? model->token_types.rows : 1;
+    for (size_t i = 0; input->types && i < n; i++)
+        if (input->types[i] >= types)
+            return engine_fail(ENGINE_INVALID, error, error_size, "token %zu is of type %u; the model knows types 0 to %zu", i,
+                               (unsigned)input->types[i], types - 1);
+    if (input->target_n > 0)
+        return engine_fail(ENGINE_INVALID, error, error_size, "the model has no decoder beside its encoder; leave the target out");
     *bytes = forward_size(engine->kernels, model, pool_threads(engine->pool), n);
     if (engine->options.memory_max > 0 && *bytes > engine->options.memory_max)
         return engine_fail(ENGINE_TOO_LARGE, error, error_size,

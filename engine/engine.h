@@ -38,6 +38,18 @@ enum engine_status {
 /* Raised whenever any number that the engine returns may change: part of every analysis' id. */
 #define ENGINE_NUMERICS_VERSION 1
 
+/* ---- sections ---------------------------------------------------------------------------------------------- */
+
+/* Whose attention to what. A model that only reads, or only writes, has one section and needs no word for it; one with an encoder and
+ * a decoder (Vaswani et al. 2017) has three: its encoder's self-attention [layer, head, n, n], its decoder's self-attention
+ * [layer, head, target_n, target_n], and cross-attention from the target (queries) to the source (keys) [layer, head, target_n, n]. */
+enum section { SECTION_DECODER, SECTION_ENCODER, SECTION_CROSS, SECTIONS };
+
+struct head_address {
+    enum section section;
+    int layer, head;
+};
+
 /* ---- models ------------------------------------------------------------------------------------------------ */
 
 struct model;
@@ -53,7 +65,9 @@ struct model_info {
     int layers, heads, kv_heads, head_dim, d_model;
     int context;               /* the most tokens that the model reads */
     int vocabulary;
-    bool causal;
+    bool causal;               /* queries see no later keys; of an encoder and a decoder: the decoder's do not */
+    int encoder_layers, encoder_heads; /* of a model with an encoder and a decoder, whose other numbers are the decoder's; else 0 */
+    int decoder_start;         /* the id that its decoder begins every text with; -1: none, or not known */
     uint64_t bytes;            /* size of the file or files */
 };
 
@@ -66,6 +80,9 @@ void model_release(struct model *model); /* NULL is fine */
 
 /* Borrowed from the model, valid as long as it. */
 const struct model_info *model_describe(const struct model *model);
+
+/* SECTION_ENCODER of a model that only reads, else SECTION_DECODER: the one section of most models. */
+enum section model_section(const struct model *model);
 
 /* SHA-256 of the file's bytes, lower-case hex with its NUL. Reads the whole file: remember the answer. Of a folder: the SHA-256 of
  * the lines that sha256sum prints for config.json and the files with weights, in the order of their names. */
@@ -151,6 +168,12 @@ struct analysis_input {
      * resolved by the caller with analysis_default_exclusions. */
     const uint32_t *excluded;
     size_t excluded_count;
+    const uint8_t *types; /* [n] token types (segments) that encoders read beside the ids; NULL: all 0 */
+    /* What the decoder of a model with an encoder reads, and its excluded keys, positions in [0, target_n). NULL and 0 else. */
+    const int32_t *target_ids; /* [target_n] */
+    size_t target_n;
+    const uint32_t *target_excluded;
+    size_t target_excluded_count;
 };
 
 /* Fills excluded[] (room for n) with position 0 and every special token's position; returns how many.
@@ -167,12 +190,14 @@ struct analysis_estimate {
 enum engine_status analysis_estimate(struct engine *engine, const struct analysis_input *input,
                                      struct analysis_estimate *estimate, char *error, size_t error_size);
 
-/* One finished layer. Everything is borrowed and gone after the callback.
- * Thumbnails are u8, round(255 sqrt(x)), cells pooled from the N x N map as rows = cols = min(48, N): cell (a, b) takes
- * queries floor(a N / rows) .. floor((a + 1) N / rows) - 1 and keys likewise, the excluded keys left out: `max` of the
+/* One finished layer. Everything is borrowed and gone after the callback. All layers of the encoder come first; then for each layer of
+ * the decoder its self-attention, and its cross-attention.
+ * Thumbnails are u8, round(255 sqrt(x)), cells pooled from the map as rows = min(48, queries), cols = min(48, keys): cell (a, b) takes
+ * queries floor(a N / rows) .. floor((a + 1) N / rows) - 1 of N queries, and keys likewise, the excluded keys left out: `max` of the
  * weights, `mean` over those that the mask lets the query see, 0 where there are none. `excluded` is the mean over the
  * bin's queries of the weight on the excluded keys. */
 struct layer_result {
+    enum section section;
     int layer;
     int heads;
     const struct head_statistics *statistics; /* [heads] */
@@ -205,18 +230,20 @@ enum engine_status analysis_run(struct engine *engine, const struct analysis_inp
 void activations_destroy(struct activations *activations); /* NULL is fine */
 uint64_t activations_bytes(const struct activations *activations);
 const struct model *activations_model(const struct activations *activations); /* borrowed */
-/* The ids that were run. Borrowed. */
+/* The ids that were run (of a model with an encoder and a decoder: the source's). Borrowed. */
 const int32_t *activations_ids(const struct activations *activations, size_t *n);
+/* Rows and columns of a section's maps; false where the model has no such section. */
+bool activations_shape(const struct activations *activations, enum section section, size_t *queries, size_t *keys);
 
 /* ---- reading maps from activations ------------------------------------------------------------------------- */
 
 struct rectangle {
-    size_t query0, query1, key0, key1; /* half-open, within [0, n] */
+    size_t query0, query1, key0, key1; /* half-open, within the map */
 };
 
 /* weights[(query1 - query0) x (key1 - key0)], row-major, queries as rows: exact float32 softmax weights, 0 above the
  * diagonal of a causal model. O(rectangle). */
-enum engine_status attention_read(struct engine *engine, const struct activations *activations, int layer, int head,
+enum engine_status attention_read(struct engine *engine, const struct activations *activations, struct head_address at,
                                   const struct rectangle *rectangle, float *weights, char *error, size_t error_size);
 
 enum pooling { POOL_MAX, POOL_MEAN };
@@ -225,16 +252,17 @@ enum pooling { POOL_MAX, POOL_MEAN };
  * 2^zoom x 2^zoom weights (mean: of those that the mask lets the query see); x counts along keys, y along queries.
  * pixels: room for 65536, row-major [*height, *width]; a pixel is round(255 sqrt(weight)). No key is left out.
  * ENGINE_INVALID for a tile outside the map or a zoom beyond the level where one pixel is left. */
-enum engine_status attention_tile(struct engine *engine, const struct activations *activations, int layer, int head,
+enum engine_status attention_tile(struct engine *engine, const struct activations *activations, struct head_address at,
                                   int zoom, size_t x, size_t y, enum pooling pooling, uint8_t *pixels, int *width,
                                   int *height, char *error, size_t error_size);
 
 /* Per query: entropy, largest weight, weight on the excluded keys; per key: received weight (mean over the queries that see
- * it, itself left out; NAN where there are none). Each [n]; any may be NULL. */
+ * it, itself left out; NAN where there are none). Each [queries], `received` [keys]; any may be NULL. `excluded`: of the section's
+ * keys. */
 struct head_series {
     double *entropy, *max_weight, *sink_mass, *received;
 };
-enum engine_status attention_series(struct engine *engine, const struct activations *activations, int layer, int head,
+enum engine_status attention_series(struct engine *engine, const struct activations *activations, struct head_address at,
                                     const uint32_t *excluded, size_t excluded_count, const struct head_series *series,
                                     char *error, size_t error_size);
 

@@ -168,7 +168,7 @@ static bool take_facts(struct run *run, const struct analysis_input *input) {
 static bool run_init(struct run *run, struct engine *engine, const struct analysis_input *input,
                      const struct activations *prefix, const struct analysis_observer *observer) {
     *run = (struct run){.engine = engine, .kernels = engine->kernels, .model = input->model, .config = &input->model->config,
-                        .observer = observer, .prefix = prefix, .n = input->n, .reused = shared_prefix(prefix, input)};
+                        .observer = observer, .prefix = prefix, .types = input->types, .n = input->n, .reused = shared_prefix(prefix, input)};
     run->rows = run->n - run->reused;
     struct sizes s = sizes_of(run->kernels, run->model, run->n, run->rows);
     if (take_facts(run, input)) {
@@ -253,7 +253,7 @@ static void normalise(struct run *run, const struct tensor *weight) {
 static void publish(struct run *run) {
     if (!run->to_publish) return;
     run->to_publish = false;
-    struct layer_result result = {.layer = run->layer, .heads = run->config->heads, .statistics = run->statistics,
+    struct layer_result result = {.section = model_section(run->model), .layer = run->layer, .heads = run->config->heads, .statistics = run->statistics,
                                   .rows = run->facts->bins, .cols = run->facts->bins,
                                   .max = run->max, .mean = run->mean, .excluded = run->excluded};
     if (run->observer && run->observer->layer && !run->observer->layer(run->observer->context, &result))

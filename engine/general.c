@@ -199,7 +199,7 @@ static void embed_work(void *context, int worker) {
             weights_row(run->kernels, &model->embedding, (size_t)run->activations->ids[position], x);
             for (size_t j = 0; j < width; j++) x[j] *= run->config->embedding_scale;
             if (p->positions) add_row(run, &model->positions, position_row(run, position), scratch, x);
-            add_row(run, &model->token_types, 0, scratch, x);
+            add_row(run, &model->token_types, run->types ? run->types[position] : 0, scratch, x);
             if (p->norm) norm_row(run, x, p->norm, p->norm_bias, width, x);
             const struct rope_table *rope = run->config->rope;
             if (rope[0].frequency)

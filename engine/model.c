@@ -83,6 +83,7 @@ static enum engine_status describe(struct model *model, struct gguf_string name,
     model->info.context = config->context;
     model->info.vocabulary = config->vocabulary;
     model->info.causal = config->causal;
+    model->info.decoder_start = -1;
     /* The file's name need not be UTF-8, and all of this goes into JSON and onto terminals. */
     engine_clean_line(model->strings);
     return ENGINE_OK;
@@ -193,6 +194,10 @@ void model_release(struct model *model) {
     free(model->strings);
     free(model->tokenizer_error);
     free(model);
+}
+
+enum section model_section(const struct model *model) {
+    return model->config.causal ? SECTION_DECODER : SECTION_ENCODER;
 }
 
 const struct model_info *model_describe(const struct model *model) {

@@ -11,10 +11,12 @@
 
 enum { TILE = 256 };
 
-static enum engine_status check_head(const struct activations *a, int layer, int head, char *error, size_t error_size) {
+static enum engine_status check_head(const struct activations *a, struct head_address at, char *error, size_t error_size) {
     const struct model_config *c = &a->model->config;
-    if (layer < 0 || layer >= c->layers || head < 0 || head >= c->heads)
-        return engine_fail(ENGINE_INVALID, error, error_size, "there is no head %d.%d: the model has %d layers of %d heads", layer, head,
+    if (at.section != model_section(a->model))
+        return engine_fail(ENGINE_INVALID, error, error_size, "the model has no such section: it does not have both an encoder and a decoder");
+    if (at.layer < 0 || at.layer >= c->layers || at.head < 0 || at.head >= c->heads)
+        return engine_fail(ENGINE_INVALID, error, error_size, "there is no head %d.%d: the model has %d layers of %d heads", at.layer, at.head,
                            c->layers, c->heads);
     return ENGINE_OK;
 }
@@ -24,26 +26,26 @@ static size_t smaller(size_t a, size_t b) {
 }
 
 /* Weights of rows query0 .. query0 + rows - 1 on the keys of whole panels from key_panel0 on; 0 where the mask hides them and beyond n. */
-static void read_rows(const struct engine *engine, const struct activations *a, int layer, int head, size_t query0, size_t rows,
+static void read_rows(const struct engine *engine, const struct activations *a, struct head_address at, size_t query0, size_t rows,
                       size_t key_panel0, size_t key_panels, float *weights, size_t stride) {
-    const struct layer_activations *l = &a->layer[layer];
-    struct visibility sees = attention_visibility(a->model, layer);
+    const struct layer_activations *l = &a->layer[at.layer];
+    struct visibility sees = attention_visibility(a->model, at.layer);
     size_t key0 = key_panel0 * PANEL, keys = key_panels * PANEL;
-    activations_scores(a, engine->kernels, layer, head, query0, rows, key_panel0, key_panels, weights, stride);
+    activations_scores(a, engine->kernels, at.layer, at.head, query0, rows, key_panel0, key_panels, weights, stride);
     for (size_t r = 0; r < rows; r++) {
         size_t i = query0 + r, from = visible_first(sees, i), to = visible_end(sees, a->n, i);
         size_t hidden = from > key0 ? smaller(from - key0, keys) : 0, visible = to > key0 ? smaller(to - key0, keys) : 0;
         float *row = weights + r * stride;
-        engine->kernels->weights_row(row, smaller(whole_panels(visible), keys), l->row_max[(size_t)head * a->n + i],
-                                     l->row_inverse[(size_t)head * a->n + i], row);
+        engine->kernels->weights_row(row, smaller(whole_panels(visible), keys), l->row_max[(size_t)at.head * a->n + i],
+                                     l->row_inverse[(size_t)at.head * a->n + i], row);
         memset(row, 0, hidden * sizeof *row);
         memset(row + visible, 0, (keys - visible) * sizeof *row);
     }
 }
 
-enum engine_status attention_read(struct engine *engine, const struct activations *activations, int layer, int head,
+enum engine_status attention_read(struct engine *engine, const struct activations *activations, struct head_address at,
                                   const struct rectangle *rectangle, float *weights, char *error, size_t error_size) {
-    enum engine_status status = check_head(activations, layer, head, error, error_size);
+    enum engine_status status = check_head(activations, at, error, error_size);
     if (status != ENGINE_OK) return status;
     size_t n = activations->n, query0 = rectangle->query0, query1 = rectangle->query1, key0 = rectangle->key0, key1 = rectangle->key1;
     if (query0 > query1 || query1 > n || key0 > key1 || key1 > n)
@@ -55,7 +57,7 @@ enum engine_status attention_read(struct engine *engine, const struct activation
     if (!block) return engine_fail_memory(error, error_size);
     for (size_t i = query0; i < query1; i += BLOCK_ROWS) {
         size_t rows = smaller(BLOCK_ROWS, query1 - i);
-        read_rows(engine, activations, layer, head, i, rows, panel0, panels, block, stride);
+        read_rows(engine, activations, at, i, rows, panel0, panels, block, stride);
         for (size_t r = 0; r < rows; r++)
             memcpy(weights + (i + r - query0) * width, block + r * stride + (key0 - panel0 * PANEL), width * sizeof *weights);
     }
@@ -89,7 +91,7 @@ static double visible_pairs(struct visibility sees, size_t n, size_t query0, siz
 struct tile {
     struct engine *engine;
     const struct activations *activations;
-    int layer, head;
+    struct head_address at;
     struct visibility sees;
     size_t pixel;                  /* weights a side: 2^zoom */
     size_t query0, query1, key0, key1;
@@ -109,7 +111,7 @@ static void tile_rows(struct tile *t, size_t query, size_t rows) {
     if (key1 <= t->key0) return;
     size_t panels = whole_panels(key1) / PANEL - t->panel0, skip = t->key0 - t->panel0 * PANEL;
     const struct kernels *kernels = t->engine->kernels;
-    read_rows(t->engine, t->activations, t->layer, t->head, query, rows, t->panel0, panels, t->block, t->stride);
+    read_rows(t->engine, t->activations, t->at, query, rows, t->panel0, panels, t->block, t->stride);
     kernels->column_sweep(t->block, t->stride, rows, ones, panels * PANEL, t->sum, t->max);
     for (size_t x = 0; x < t->width && t->key0 + x * t->pixel < key1; x++) {
         size_t first = x * t->pixel, keys = smaller(t->pixel, key1 - t->key0 - first);
@@ -131,10 +133,10 @@ static void tile_pixels(struct tile *t, size_t query, size_t query_end, uint8_t 
     sqrt_bytes(t->largest, t->width, pixels);
 }
 
-enum engine_status attention_tile(struct engine *engine, const struct activations *activations, int layer, int head, int zoom,
+enum engine_status attention_tile(struct engine *engine, const struct activations *activations, struct head_address at, int zoom,
                                   size_t x, size_t y, enum pooling pooling, uint8_t *pixels, int *width, int *height, char *error,
                                   size_t error_size) {
-    enum engine_status status = check_head(activations, layer, head, error, error_size);
+    enum engine_status status = check_head(activations, at, error, error_size);
     if (status != ENGINE_OK) return status;
     size_t n = activations->n;
     int zoom_max = 0;
@@ -145,8 +147,8 @@ enum engine_status attention_tile(struct engine *engine, const struct activation
     if (x >= tiles || y >= tiles)
         return engine_fail(ENGINE_INVALID, error, error_size, "there is no tile %zu/%zu at zoom %d: the map has %zu x %zu there", x, y,
                            zoom, tiles, tiles);
-    struct tile t = {.engine = engine, .activations = activations, .layer = layer, .head = head, .pixel = pixel,
-                     .sees = attention_visibility(activations->model, layer),
+    struct tile t = {.engine = engine, .activations = activations, .at = at, .pixel = pixel,
+                     .sees = attention_visibility(activations->model, at.layer),
                      .query0 = y * TILE * pixel, .query1 = smaller((y + 1) * TILE * pixel, n),
                      .key0 = x * TILE * pixel, .key1 = smaller((x + 1) * TILE * pixel, n),
                      .width = smaller(TILE, side - x * TILE), .pooling = pooling};
@@ -172,10 +174,10 @@ enum engine_status attention_tile(struct engine *engine, const struct activation
 
 /* ---- series ---------------------------------------------------------------------------------------------------- */
 
-enum engine_status attention_series(struct engine *engine, const struct activations *activations, int layer, int head,
+enum engine_status attention_series(struct engine *engine, const struct activations *activations, struct head_address at,
                                     const uint32_t *excluded, size_t excluded_count, const struct head_series *series, char *error,
                                     size_t error_size) {
-    enum engine_status status = check_head(activations, layer, head, error, error_size);
+    enum engine_status status = check_head(activations, at, error, error_size);
     if (status != ENGINE_OK) return status;
     size_t n = activations->n, block_rows = attention_block_rows(n);
     for (size_t s = 0; s < excluded_count; s++)
@@ -193,7 +195,7 @@ enum engine_status attention_series(struct engine *engine, const struct activati
     attention_scratch_init(&scratch, activations->model, n, memory);
     struct weight_block *block = &scratch.block;
     for (size_t i = 0; i < n; i += block_rows) {
-        attention_weights(activations, engine->kernels, layer, head, i, smaller(block_rows, n - i), &scratch);
+        attention_weights(activations, engine->kernels, at.layer, at.head, i, smaller(block_rows, n - i), &scratch);
         for (size_t r = 0; r < block->rows; r++) {
             const struct softmax_sums *row = &block->sums[r];
             const float *e = block->e + r * block->stride;
@@ -210,7 +212,7 @@ enum engine_status attention_series(struct engine *engine, const struct activati
     }
     if (series->received)
         for (size_t j = 0; j < n; j++) {
-            size_t queries = visible_receivers(attention_visibility(activations->model, layer), n, j);
+            size_t queries = visible_receivers(attention_visibility(activations->model, at.layer), n, j);
             series->received[j] = queries == 0 ? NAN : received[j] > 0 ? received[j] / (double)queries : 0;
         }
     free(memory);

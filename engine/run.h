@@ -43,6 +43,7 @@ struct run {
     const struct model_config *config;
     const struct analysis_observer *observer;
     const struct activations *prefix;
+    const uint8_t *types; /* [n] of tokens; NULL: all 0 */
     struct activations *activations;
     struct text_facts facts_of[2]; /* of layers that see all, and of layers with a window */
     size_t fact_kinds;

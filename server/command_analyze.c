@@ -144,9 +144,8 @@ static bool analyzing_write_rows(struct analyzing *a, FILE *file, float *weights
     char error[256] = "";
     for (size_t query = 0; query < n; query += rows_max) {
         struct rectangle rows = {.query0 = query, .query1 = query + rows_max < n ? query + rows_max : n, .key1 = n};
-        enum engine_status status = attention_read(a->engine, a->activations, a->options->attention_layer,
-                                                   a->options->attention_head,
-                                                   &rows, weights, error, sizeof error);
+        struct head_address at = {model_section(a->prepared.model.model), a->options->attention_layer, a->options->attention_head};
+        enum engine_status status = attention_read(a->engine, a->activations, at, &rows, weights, error, sizeof error);
         size_t count = (rows.query1 - query) * n;
         if (status != ENGINE_OK) return problem_engine(&a->problem, status, error);
         if (fwrite(weights, sizeof *weights, count, file) != count)

@@ -33,8 +33,8 @@ static void map_walk_read(void *context, struct engine *engine) {
     struct rectangle rows = walk->rectangle;
     rows.query0 = walk->rectangle.query0 + walk->row;
     rows.query1 = rows.query0 + walk->rows;
-    walk->status = attention_read(engine, walk->lease.activations, (int)walk->layer, (int)walk->head, &rows, walk->block,
-                                  walk->error,
+    struct head_address at = {model_section(activations_model(walk->lease.activations)), (int)walk->layer, (int)walk->head};
+    walk->status = attention_read(engine, walk->lease.activations, at, &rows, walk->block, walk->error,
                                   sizeof walk->error);
 }
 

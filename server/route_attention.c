@@ -202,9 +202,8 @@ struct tile {
 
 static void tile_read(void *context, struct engine *engine) {
     struct tile *tile = context;
-    tile->status = attention_tile(engine, tile->activations, (int)tile->layer, (int)tile->head, (int)tile->zoom, tile->x,
-                                  tile->y,
-                                  tile->pooling, tile->pixels, &tile->width, &tile->height, tile->error, sizeof tile->error);
+    struct head_address at = {model_section(activations_model(tile->activations)), (int)tile->layer, (int)tile->head};
+    tile->status = attention_tile(engine, tile->activations, at, (int)tile->zoom, tile->x, tile->y, tile->pooling, tile->pixels, &tile->width, &tile->height, tile->error, sizeof tile->error);
 }
 
 /* The zoom and the place, within the map's levels: the last is the one where a single pixel is left. */

@@ -24,7 +24,8 @@ static void series_read(void *context, struct engine *engine) {
         .sink_mass = series->values + SERIES_SINK_MASS * series->n,
         .received = series->values + SERIES_RECEIVED * series->n,
     };
-    series->status = attention_series(engine, series->lease.activations, (int)series->layer, (int)series->head,
+    struct head_address at = {model_section(activations_model(series->lease.activations)), (int)series->layer, (int)series->head};
+    series->status = attention_series(engine, series->lease.activations, at,
                                       series->lease.excluded, series->lease.excluded_count, &into, series->error,
                                       sizeof series->error);
 }

@@ -19,6 +19,8 @@
 
 static const char *const golden_names[] = {"cat", "chat", "code", "gpl", "names", "repeat", "world"};
 
+#define HEAD(layer, head) (struct head_address){SECTION_DECODER, (layer), (head)}
+
 static struct model *open_smollm2(void) {
     char path[1024], error[256];
     struct model *model = NULL;
@@ -157,8 +159,8 @@ static void compare_rows(struct engine *engine, const json_t *facts, size_t n, c
     json_array_foreach(json_object_get(facts, "rows"), index, sample) {
         char error[256];
         size_t i = (size_t)json_integer_value(json_object_get(sample, "query"));
-        ck_assert_int_eq(attention_read(engine, kept->activations, (int)json_integer_value(json_object_get(sample, "layer")),
-                                        (int)json_integer_value(json_object_get(sample, "head")), &(struct rectangle){i, i + 1, 0, n},
+        ck_assert_int_eq(attention_read(engine, kept->activations, HEAD((int)json_integer_value(json_object_get(sample, "layer")),
+                                        (int)json_integer_value(json_object_get(sample, "head"))), &(struct rectangle){i, i + 1, 0, n},
                                         row, error, sizeof error), ENGINE_OK);
         json_t *weights = json_object_get(sample, "weights");
         double sum = 0;
@@ -248,7 +250,7 @@ static void check_tile(struct engine *engine, const struct kept_run *kept, const
     char error[256];
     int width, height;
     size_t pixel = (size_t)1 << zoom;
-    ck_assert_int_eq(attention_tile(engine, kept->activations, layer, head, zoom, 0, 0, POOL_MAX, pixels, &width, &height, error,
+    ck_assert_int_eq(attention_tile(engine, kept->activations, HEAD(layer, head), zoom, 0, 0, POOL_MAX, pixels, &width, &height, error,
                                     sizeof error), ENGINE_OK);
     for (size_t p = 0; p < (size_t)(width * height); p++) {
         double max = 0;
@@ -264,7 +266,8 @@ static void check_sinks(struct engine *engine, const struct kept_run *kept, size
     int *receiving = calloc(n, sizeof *receiving), heads = kept->layers * kept->heads;
     char error[256];
     for (int h = 0; h < heads; h++) {
-        attention_series(engine, kept->activations, h / kept->heads, h % kept->heads, NULL, 0, &(struct head_series){.received = received},
+        attention_series(engine, kept->activations, HEAD(h / kept->heads, h % kept->heads), NULL, 0,
+                         &(struct head_series){.received = received},
                          error, sizeof error);
         for (size_t j = 0; j + 8 < n; j++) receiving[j] += received[j] > 0.3;
     }
@@ -292,7 +295,7 @@ START_TEST(pictures) {
         for (int layer = 0; layer < kept.layers; layer += 7) {
             int head = layer % kept.heads;
             size_t at = (size_t)(layer * kept.heads + head), bins = (size_t)kept.bins;
-            ck_assert_int_eq(attention_read(engine, kept.activations, layer, head, &(struct rectangle){0, n, 0, n}, weights, error,
+            ck_assert_int_eq(attention_read(engine, kept.activations, HEAD(layer, head), &(struct rectangle){0, n, 0, n}, weights, error,
                                             sizeof error), ENGINE_OK);
             for (size_t i = 0; i < n * n; i++) map[i] = (double)weights[i];
             naive_thumbnail(map, visibility_causal, n, excluded, excluded_count, max, mean, on_excluded);
@@ -300,7 +303,7 @@ START_TEST(pictures) {
             compare_bytes(kept.mean + at * bins * bins, mean, bins * bins);
             compare_bytes(kept.excluded + at * bins, on_excluded, bins);
             for (int zoom = 0; zoom < 4 && n >> zoom > 1; zoom++) check_tile(engine, &kept, map, n, layer, head, zoom);
-            ck_assert_int_eq(attention_series(engine, kept.activations, layer, head, excluded, excluded_count,
+            ck_assert_int_eq(attention_series(engine, kept.activations, HEAD(layer, head), excluded, excluded_count,
                                               &(struct head_series){.received = received}, error, sizeof error), ENGINE_OK);
             for (size_t j = 0; j + 1 < n; j++) ck_assert_double_eq_tol(received[j], naive_received(map, visibility_causal, n, j), 1e-5);
         }
@@ -354,8 +357,8 @@ START_TEST(prefix_reuse) {
         float a[150], b[150];
         char error[256];
         for (int layer = 0; layer < 30; layer += 29) {
-            attention_read(engine, fresh.activations, layer, 4, &(struct rectangle){n - 1, n, 0, n}, a, error, sizeof error);
-            attention_read(engine, reused.activations, layer, 4, &(struct rectangle){n - 1, n, 0, n}, b, error, sizeof error);
+            attention_read(engine, fresh.activations, HEAD(layer, 4), &(struct rectangle){n - 1, n, 0, n}, a, error, sizeof error);
+            attention_read(engine, reused.activations, HEAD(layer, 4), &(struct rectangle){n - 1, n, 0, n}, b, error, sizeof error);
             for (size_t j = 0; j < n; j++) ck_assert_double_eq_tol(a[j], b[j], 2e-5);
         }
         forget(&before);
@@ -457,10 +460,10 @@ static bool read_while_running(void *context) {
     char error[256];
     uint8_t pixels[65536];
     int width, height;
-    ck_assert_int_eq(attention_read(reader->engine, reader->activations, 3, 2, &(struct rectangle){0, 40, 0, 40}, weights, error,
+    ck_assert_int_eq(attention_read(reader->engine, reader->activations, HEAD(3, 2), &(struct rectangle){0, 40, 0, 40}, weights, error,
                                     sizeof error), ENGINE_OK);
     ck_assert_mem_eq(weights, reader->want, sizeof weights);
-    ck_assert_int_eq(attention_tile(reader->engine, reader->activations, 3, 2, 0, 0, 0, POOL_MEAN, pixels, &width, &height, error,
+    ck_assert_int_eq(attention_tile(reader->engine, reader->activations, HEAD(3, 2), 0, 0, 0, POOL_MEAN, pixels, &width, &height, error,
                                     sizeof error), ENGINE_OK);
     reader->reads++;
     return true;
@@ -474,19 +477,20 @@ START_TEST(reads_while_running) {
     for (int i = 0; i < 500; i++) ids[i] = i * 31 % 49000;
     struct kept_run small = run(engine, model, ids, 40, NULL);
     float want[40 * 40];
-    attention_read(engine, small.activations, 3, 2, &(struct rectangle){0, 40, 0, 40}, want, error, sizeof error);
+    attention_read(engine, small.activations, HEAD(3, 2), &(struct rectangle){0, 40, 0, 40}, want, error, sizeof error);
     struct reader reader = {engine, small.activations, want, 0};
     struct kept_run alone = run(engine, model, ids, 500, NULL), kept = kept_for(model);
     uint32_t zero = 0;
     struct analysis_observer observer = {&reader, NULL, read_while_running};
-    ck_assert_int_eq(analysis_run(engine, &(struct analysis_input){model, ids, 500, &zero, 1}, NULL, &observer, &kept.sinks,
+    struct analysis_input input = {.model = model, .ids = ids, .n = 500, .excluded = &zero, .excluded_count = 1};
+    ck_assert_int_eq(analysis_run(engine, &input, NULL, &observer, &kept.sinks,
                                   &kept.sink_count, &kept.activations, error, sizeof error), ENGINE_OK);
     ck_assert_int_gt(reader.reads, 10);
     ck_assert_uint_eq(kept.sink_count, alone.sink_count);
     size_t n = 500;
     float *a = malloc(2 * n * sizeof *a), *b = a + n;
-    attention_read(engine, alone.activations, 29, 1, &(struct rectangle){499, 500, 0, 500}, a, error, sizeof error);
-    attention_read(engine, kept.activations, 29, 1, &(struct rectangle){499, 500, 0, 500}, b, error, sizeof error);
+    attention_read(engine, alone.activations, HEAD(29, 1), &(struct rectangle){499, 500, 0, 500}, a, error, sizeof error);
+    attention_read(engine, kept.activations, HEAD(29, 1), &(struct rectangle){499, 500, 0, 500}, b, error, sizeof error);
     ck_assert_mem_eq(a, b, n * sizeof *a); /* whoever computed which piece */
     free(a);
     forget(&kept);
@@ -526,14 +530,14 @@ START_TEST(every_allocation_fails_in_turn) {
         int width, height;
         double series[60];
         failing_malloc_after(0);
-        ck_assert_int_eq(attention_read(engine, activations, 0, 0, &(struct rectangle){5, 6, 0, 60}, weights, error, sizeof error),
+        ck_assert_int_eq(attention_read(engine, activations, HEAD(0, 0), &(struct rectangle){5, 6, 0, 60}, weights, error, sizeof error),
                          ENGINE_NO_MEMORY);
         failing_malloc_after(0);
-        ck_assert_int_eq(attention_tile(engine, activations, 0, 0, 0, 0, 0, POOL_MAX, pixels, &width, &height, error, sizeof error),
+        ck_assert_int_eq(attention_tile(engine, activations, HEAD(0, 0), 0, 0, 0, POOL_MAX, pixels, &width, &height, error, sizeof error),
                          ENGINE_NO_MEMORY);
         for (long i = 0; i < 2; i++) {
             failing_malloc_after(i);
-            ck_assert_int_eq(attention_series(engine, activations, 0, 0, NULL, 0, &(struct head_series){.received = series}, error,
+            ck_assert_int_eq(attention_series(engine, activations, HEAD(0, 0), NULL, 0, &(struct head_series){.received = series}, error,
                                               sizeof error), ENGINE_NO_MEMORY);
         }
         failing_malloc_stop();
@@ -571,7 +575,7 @@ START_TEST(limits) {
     ids[0] = -1;
     ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_INVALID);
     ids[0] = 0;
-    input = (struct analysis_input){model, ids, 20, out, 2};
+    input = (struct analysis_input){.model = model, .ids = ids, .n = 20, .excluded = out, .excluded_count = 2};
     ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_INVALID);
     out[0] = 2;
     ck_assert_int_eq(analysis_estimate(engine, &input, &one, error, sizeof error), ENGINE_OK);

@@ -247,7 +247,7 @@ static void check_rectangles(struct engine *engine, const struct example *x, int
         size_t width = r.key1 - r.key0, cells = (r.query1 - r.query0) * width;
         float *weights = malloc((cells + 1) * sizeof *weights);
         char error[200];
-        ck_assert_int_eq(attention_read(engine, x->activations, 0, head, &r, weights, error, sizeof error), ENGINE_OK);
+        ck_assert_int_eq(attention_read(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, &r, weights, error, sizeof error), ENGINE_OK);
         for (size_t i = 0; i < cells; i++) {
             double want = x->a[(r.query0 + i / width) * n + r.key0 + i % width];
             ck_assert_double_eq_tol(weights[i], want, 3e-6);
@@ -267,8 +267,8 @@ static void check_tiles(struct engine *engine, const struct example *x, int head
         for (int mean = 0; mean < 2; mean++)
             for (size_t tile = 0; tile < tiles * tiles; tile++) {
                 size_t tx = tile % tiles, ty = tile / tiles;
-                ck_assert_int_eq(attention_tile(engine, x->activations, 0, head, zoom, tx, ty, mean ? POOL_MEAN : POOL_MAX, pixels, &width,
-                                                &height, error, sizeof error), ENGINE_OK);
+                ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, zoom, tx, ty, mean ? POOL_MEAN : POOL_MAX, pixels,
+                                                &width, &height, error, sizeof error), ENGINE_OK);
                 ck_assert_uint_eq((size_t)width, side - tx * 256 < 256 ? side - tx * 256 : 256);
                 ck_assert_uint_eq((size_t)height, side - ty * 256 < 256 ? side - ty * 256 : 256);
                 for (size_t p = 0; p < (size_t)(width * height); p++) {
@@ -283,12 +283,12 @@ static void check_tiles(struct engine *engine, const struct example *x, int head
                     compare_byte(pixels[p], mean ? (count > 0 ? sum / count : 0) : max);
                 }
             }
-        ck_assert_int_eq(attention_tile(engine, x->activations, 0, head, zoom, tiles, 0, POOL_MAX, pixels, &width, &height, error,
+        ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, zoom, tiles, 0, POOL_MAX, pixels, &width, &height, error,
                                         sizeof error), ENGINE_INVALID);
     }
-    ck_assert_int_eq(attention_tile(engine, x->activations, 0, head, 20, 0, 0, POOL_MAX, pixels, &width, &height, error, sizeof error),
+    ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, 20, 0, 0, POOL_MAX, pixels, &width, &height, error, sizeof error),
                      ENGINE_INVALID);
-    ck_assert_int_eq(attention_tile(engine, x->activations, 0, 4, 0, 0, 0, POOL_MAX, pixels, &width, &height, error, sizeof error),
+    ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, 4}, 0, 0, 0, POOL_MAX, pixels, &width, &height, error, sizeof error),
                      ENGINE_INVALID);
 }
 
@@ -296,7 +296,7 @@ static void check_series(struct engine *engine, const struct example *x, int hea
     size_t n = x->n;
     double *entropy = malloc(4 * n * sizeof *entropy), *max = entropy + n, *sink = max + n, *received = sink + n;
     char error[200];
-    ck_assert_int_eq(attention_series(engine, x->activations, 0, head, x->excluded, x->excluded_count,
+    ck_assert_int_eq(attention_series(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, x->excluded, x->excluded_count,
                                       &(struct head_series){entropy, max, sink, received}, error, sizeof error), ENGINE_OK);
     for (size_t i = 0; i < n; i++) {
         double h = 0, most = 0, on = 0;

@@ -74,6 +74,7 @@ static bool keep(void *context, const struct layer_result *result) {
 static double worst_of_map(struct engine *engine, const struct activations *a, const struct expected *e, int layer, int head) {
     size_t n = (size_t)e->n;
     const float *want = e->maps + (size_t)(layer * e->heads + head) * n * n;
+    struct head_address at = {model_section(activations_model(a)), layer, head};
     const struct rectangle parts[] = {{0, n, 0, n}, {n / 3, n - 1, n / 2, n}, {n - 1, n, 0, n / 2}};
     float *got = malloc(n * n * sizeof *got);
     double worst = 0;
@@ -81,7 +82,7 @@ static double worst_of_map(struct engine *engine, const struct activations *a, c
     for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++) {
         const struct rectangle *r = &parts[p];
         size_t width = r->key1 - r->key0;
-        ck_assert_int_eq(attention_read(engine, a, layer, head, r, got, error, sizeof error), ENGINE_OK);
+        ck_assert_int_eq(attention_read(engine, a, at, r, got, error, sizeof error), ENGINE_OK);
         for (size_t c = 0; c < (r->query1 - r->query0) * width; c++) {
             double expected = (double)want[(r->query0 + c / width) * n + r->key0 + c % width], difference = fabs((double)got[c] - expected);
             if (!(difference <= worst)) worst = difference; /* a NaN too */
