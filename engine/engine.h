@@ -84,9 +84,17 @@ const struct model_info *model_describe(const struct model *model);
 /* SECTION_ENCODER of a model that only reads, else SECTION_DECODER: the one section of most models. */
 enum section model_section(const struct model *model);
 
+/* Told, while files are read, how many bytes have been so far; returning false ends it with ENGINE_CANCELLED. */
+struct digest_observer {
+    void *context;
+    bool (*read)(void *context, uint64_t bytes);
+};
+
 /* SHA-256 of the file's bytes, lower-case hex with its NUL. Reads the whole file: remember the answer. Of a folder: the SHA-256 of
- * the lines that sha256sum prints for config.json and the files with weights, in the order of their names. */
-enum engine_status model_file_digest(const char *path, char digest[65], char *error, size_t error_size);
+ * the lines that sha256sum prints for config.json and the files with weights, in the order of their names. A file that a store keeps
+ * under its digest (blobs/<digest>, blobs/sha256-<digest>) is not read again. `observer` may be NULL. */
+enum engine_status model_file_digest(const char *path, const struct digest_observer *observer, char digest[65], char *error,
+                                     size_t error_size);
 /* SHA-256 of what the tokenizer does (pattern, vocabulary, merges, specials), found at model_open. "" without one. */
 const char *model_tokenizer_digest(const struct model *model);
 

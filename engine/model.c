@@ -212,12 +212,42 @@ bool model_is_broken(const struct model *model) {
 
 /* ---- digests ----------------------------------------------------------------------------------------------- */
 
-static enum engine_status file_digest(const char *path, char digest[65], char *error, size_t error_size) {
+struct reading {
+    const struct digest_observer *observer; /* may be NULL */
+    uint64_t done;
+};
+
+static bool reading_goes_on(struct reading *reading, uint64_t bytes) {
+    reading->done += bytes;
+    return !reading->observer || reading->observer->read(reading->observer->context, reading->done);
+}
+
+/* Stores that are addressed by content name a file by its digest, and have checked it: blobs/<SHA-256> in Hugging Face's hub cache
+ * (which links to it from its snapshots), blobs/sha256-<SHA-256> in Ollama's. */
+static bool digest_is_name(const char *path, char digest[65]) {
+    char *real = realpath(path, NULL);
+    char *name = real ? strrchr(real, '/') : NULL;
+    bool is = false;
+    if (name && name - real >= 6 && memcmp(name - 6, "/blobs", 6) == 0) {
+        name += strncmp(name + 1, "sha256-", 7) == 0 ? 8 : 1;
+        is = strlen(name) == 64 && strspn(name, "0123456789abcdef") == 64;
+        if (is) memcpy(digest, name, 65);
+    }
+    free(real);
+    return is;
+}
+
+static enum engine_status file_digest(const char *path, struct reading *reading, char digest[65], char *error, size_t error_size) {
     enum { CHUNK = 1 << 18 };
     int descriptor;
     uint64_t size;
     enum engine_status status = mapping_open_file(path, &descriptor, &size, error, error_size);
     if (status != ENGINE_OK) return status;
+    if (digest_is_name(path, digest)) {
+        close(descriptor);
+        reading_goes_on(reading, size);
+        return ENGINE_OK;
+    }
     unsigned char *chunk = malloc(CHUNK);
     if (chunk == NULL) status = engine_fail_memory(error, error_size);
     struct sha256_ctx context;
@@ -227,6 +257,8 @@ static enum engine_status file_digest(const char *path, char digest[65], char *e
         if (got == 0) break;
         if (got > 0) {
             sha256_update(&context, (size_t)got, chunk);
+            if (!reading_goes_on(reading, (uint64_t)got))
+                status = engine_fail(ENGINE_CANCELLED, error, error_size, "reading the model was cancelled");
         } else if (errno != EINTR) {
             status = engine_fail(ENGINE_IO, error, error_size, "%s cannot be read: %s", path, strerror(errno));
         }
@@ -238,7 +270,7 @@ static enum engine_status file_digest(const char *path, char digest[65], char *e
 }
 
 /* The line that sha256sum prints for each file, digested. */
-static enum engine_status folder_digest(const char *path, char digest[65], char *error, size_t error_size) {
+static enum engine_status folder_digest(const char *path, struct reading *reading, char digest[65], char *error, size_t error_size) {
     char *files = NULL;
     size_t count = 0;
     enum engine_status status = folder_files(path, &files, &count, error, error_size);
@@ -250,7 +282,7 @@ static enum engine_status folder_digest(const char *path, char digest[65], char 
         if (snprintf(file, sizeof file, "%s/%s", path, name) >= (int)sizeof file)
             status = engine_fail(ENGINE_INVALID, error, error_size, "the path of the model is too long");
         else
-            status = file_digest(file, one, error, error_size);
+            status = file_digest(file, reading, one, error, error_size);
         if (status != ENGINE_OK) break;
         sha256_update(&context, 64, (const uint8_t *)one);
         sha256_update(&context, 2, (const uint8_t *)"  ");
@@ -262,8 +294,10 @@ static enum engine_status folder_digest(const char *path, char digest[65], char 
     return status;
 }
 
-enum engine_status model_file_digest(const char *path, char digest[65], char *error, size_t error_size) {
-    return (folder_is(path) ? folder_digest : file_digest)(path, digest, error, error_size);
+enum engine_status model_file_digest(const char *path, const struct digest_observer *observer, char digest[65], char *error,
+                                     size_t error_size) {
+    struct reading reading = {.observer = observer};
+    return (folder_is(path) ? folder_digest : file_digest)(path, &reading, digest, error, error_size);
 }
 
 const char *model_tokenizer_digest(const struct model *model) {

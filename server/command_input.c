@@ -74,6 +74,7 @@ bool command_models_create(const struct options *options, struct log *log, struc
         .folder = options->models_dir,
         .named = options->models,
         .named_count = options->model_count,
+        .stores = options->stores ? options->store_folders : (struct model_stores){0},
         .cache = made->cache,
         .log = log,
     });

@@ -5,26 +5,19 @@
 
 #include "server/command_input.h"
 #include "server/commands.h"
-#include "server/json_lines.h"
+#include "server/json_models.h"
 
-/* As an item of GET /models, with the path. */
+static const char *const source_names[] = {
+    [MODEL_SOURCE_FOLDER] = "in the models folder", [MODEL_SOURCE_NAMED] = "named by --model",
+    [MODEL_SOURCE_HUB] = "from Hugging Face's cache", [MODEL_SOURCE_LLAMA_CPP] = "from llama.cpp's cache",
+    [MODEL_SOURCE_OLLAMA] = "from Ollama's store",
+};
+
 static void print_json(const struct models_list *list, struct json_text *out) {
     json_put(out, "{\"items\":[");
     for (size_t i = 0; i < list->count; i++) {
-        const struct models_item *item = &list->items[i];
         if (i) json_put(out, ",");
-        if (item->error) {
-            json_put(out, "{\"id\":");
-            json_put_string(out, item->id);
-            json_put(out, ",\"error\":");
-            json_put_string(out, item->error);
-        } else {
-            json_model(out, item->id, item->digest, &item->info);
-            if (!out->failed) out->size--; /* the brace comes after the path */
-        }
-        json_put(out, ",\"path\":");
-        json_put_string(out, item->path);
-        json_put(out, "}");
+        json_models_item(out, &list->items[i], true);
     }
     json_put(out, "]}\n");
 }
@@ -33,11 +26,12 @@ static void print_text(const struct models_list *list) {
     for (size_t i = 0; i < list->count; i++) {
         const struct models_item *item = &list->items[i];
         const struct model_info *info = &item->info;
+        printf("%s%s\n    %s, %s\n", item->id, item->is_default ? " (default)" : "", item->path, source_names[item->source]);
         if (item->error)
-            printf("%s\n    %s\n    cannot be used: %s\n", item->id, item->path, item->error);
+            printf("    cannot be used: %s\n", item->error);
         else
-            printf("%s\n    %s\n    %s, %d layers x %d heads, up to %d tokens, %s, %.1f MB\n", item->id, item->path,
-                   info->architecture, info->layers, info->heads, info->context, info->dtype, (double)info->bytes / 1e6);
+            printf("    %s, %d layers x %d heads, up to %d tokens, %s, %.1f MB%s%s\n", info->architecture, info->layers, info->heads,
+                   info->context, info->dtype, (double)info->bytes / 1e6, *info->licence ? ", licence " : "", info->licence);
         if (!item->error && info->tokenizer_error[0]) printf("    takes token ids, no text: %s\n", info->tokenizer_error);
     }
 }
@@ -47,7 +41,7 @@ int command_models(const struct options *options, struct log *log) {
     struct models_list list;
     struct json_text out = {0};
     struct problem problem;
-    if (!command_models_create(options, log, &made, &problem) || !models_list(made.models, &list)) {
+    if (!command_models_create(options, log, &made, &problem) || !models_list(made.models, -1, &list)) {
         command_models_destroy(&made);
         problem_memory(&problem);
         return command_fail(&problem);

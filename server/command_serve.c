@@ -22,7 +22,6 @@
 #include "server/version.h"
 
 #define DRAIN_MS 5000
-#define LOOKING_S 2      /* how long a last look at a model file may take while stopping */
 #define LAST_RESORT_S 15 /* after the signal: whatever still runs then is left behind */
 
 /* ---- what tells how the process is ----------------------------------------------------------------------------- */
@@ -40,17 +39,15 @@ void route_healthz(struct app *app, struct http_request *request) {
     reply_text(request, "text/plain; charset=utf-8", "ok\n");
 }
 
-/* Ready: the default model is open, its digest known, and the worker takes jobs. */
+/* Ready: the default model is open, its digest known, and the worker takes jobs. Never waits. */
 void route_readyz(struct app *app, struct http_request *request) {
-    struct model_lease lease = {0};
     struct problem problem = {0};
-    if (!models_acquire(app->models, NULL, &lease, &problem)) {
-        http_set_header(request, "Retry-After", "1");
-        http_reply_problem(request, 503, problem.detail, NULL);
+    if (models_ready(app->models, &problem)) {
+        reply_text(request, "text/plain; charset=utf-8", "ready\n");
         return;
     }
-    models_release(&lease);
-    reply_text(request, "text/plain; charset=utf-8", "ready\n");
+    http_set_header(request, "Retry-After", "1");
+    http_reply_problem(request, 503, problem.detail, NULL);
 }
 
 void route_version(struct app *app, struct http_request *request) {
@@ -88,7 +85,7 @@ static void *look_at_models(void *context) {
     struct log *log = app->log;
     struct models_list list = {0};
     size_t usable = 0;
-    if (!models_list(app->models, &list)) return NULL;
+    if (!models_list(app->models, -1, &list)) return NULL;
     for (size_t i = 0; i < list.count; i++) usable += !list.items[i].error; /* models.c says what is wrong with the others */
     if (!usable)
         log_write(log, LEVEL_WARNING, "models", "no model in %s; \"scripts/fetch_model smollm2-135m-instruct\" gets one, and the "
@@ -102,7 +99,8 @@ static bool open_parts(struct app *app, char *error, size_t error_size) {
     struct worker_options worker = {.threads = options->threads, .memory_max = options->memory_max, .queue_max = (size_t)options->queue};
     app->cache = open_cache(options, app->log);
     struct models_options models = {.folder = options->models_dir, .named = options->models, .named_count = options->model_count,
-                                    .cache = app->cache, .log = app->log};
+                                    .cache = app->cache, .log = app->log, .memory_max = options->memory_max};
+    if (options->stores) models.stores = options->store_folders;
     app->models = models_create(&models);
     if (!app->models) {
         snprintf(error, error_size, "out of memory");
@@ -117,18 +115,15 @@ static bool open_parts(struct app *app, char *error, size_t error_size) {
 }
 
 /* Those that wait are woken first, then HTTP drains, then the engine goes. `looking`: the thread of look_at_models, NULL if there
- * is none; it may be in the middle of a large file and cannot be hurried, so the alarm that is set may end the program here
- * (nothing is lost: the database keeps what was put). */
+ * is none. */
 static void close_parts(struct app *app, struct http_server *server, const pthread_t *looking) {
+    models_stop(app->models);
     if (app->analyses) analyses_stop(app->analyses);
     if (app->worker) worker_stop(app->worker);
     http_stop(server, DRAIN_MS);
     worker_destroy(app->worker);
     analyses_destroy(app->analyses);
-    if (looking) {
-        alarm(LOOKING_S);
-        pthread_join(*looking, NULL);
-    }
+    if (looking) pthread_join(*looking, NULL);
     models_destroy(app->models);
     cache_close(app->cache);
 }

@@ -208,7 +208,7 @@ static void log_in(struct http_request *request) {
         out += next - in;
     }
     *out = '\0';
-    snprintf(cookie, sizeof cookie, "%s=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000", server->token.cookie_name,
+    snprintf(cookie, sizeof cookie, "%s=%s; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000", server->token.cookie_name,
              server->token.cookie);
     http_set_header(request, "Set-Cookie", cookie);
     http_set_header(request, "Location", clean);

@@ -18,18 +18,22 @@ void entry_release(struct entry *entry) {
     if (--entry->references == 0) entry_free(entry);
 }
 
-struct entry *entry_create(struct models *models, const char *path, const struct model_identity *identity,
-                                  size_t named) {
+struct entry *entry_create(struct models *models, const struct model_file *file, size_t named) {
     struct entry *entry = calloc(1, sizeof *entry);
     if (!entry) return NULL;
     entry->models = models;
     entry->references = 1;
-    entry->identity = *identity;
+    entry->identity = file->identity;
+    entry->source = file->source;
     entry->named = named;
-    entry->path = strdup(path);
-    entry->base_id = model_file_id(path);
-    entry->id = entry->base_id ? strdup(entry->base_id) : NULL;
-    if (entry->path && entry->id) return entry;
+    entry->path = strdup(file->path);
+    entry->base_id = strdup(file->id);
+    entry->id = strdup(file->id);
+    if (file->error) {
+        entry->error = strdup(file->error);
+        entry->examined = true;
+    }
+    if (entry->path && entry->base_id && entry->id && (!file->error || entry->error)) return entry;
     entry_free(entry);
     return NULL;
 }
@@ -106,6 +110,12 @@ static bool entry_open(struct entry *entry, struct problem *problem) {
     return true;
 }
 
+static bool entry_reading(void *context, uint64_t bytes) {
+    struct entry *entry = context;
+    atomic_store(&entry->read, bytes);
+    return !atomic_load(&entry->models->stopping);
+}
+
 static bool entry_digest(struct entry *entry, struct problem *problem) {
     struct cache *cache = entry->models->cache;
     struct file_identity file = {
@@ -120,8 +130,9 @@ static bool entry_digest(struct entry *entry, struct problem *problem) {
         memcpy(entry->digest, digest, sizeof digest);
         return true;
     }
-    enum engine_status status = model_file_digest(entry->path, digest, error, sizeof error);
+    enum engine_status status = model_file_digest(entry->path, &(struct digest_observer){entry, entry_reading}, digest, error, sizeof error);
     if (status == ENGINE_OK && !entry_same_file(entry)) return entry_being_written(entry, problem);
+    if (status == ENGINE_CANCELLED) return problem_set(problem, 503, "the server is stopping; ask again when it is back");
     if (status != ENGINE_OK) return problem_engine(problem, status, error);
     memcpy(entry->digest, digest, sizeof digest);
     if (cache) cache_put_digest(cache, &file, digest);

@@ -75,24 +75,39 @@ bool model_file_is_gguf(const char *path) {
 }
 
 static int model_file_compare(const void *a, const void *b) {
-    return strcmp(((const struct model_file *)a)->path, ((const struct model_file *)b)->path);
+    const struct model_file *one = a, *other = b;
+    int by_path = strcmp(one->path, other->path);
+    return by_path ? by_path : strcmp(one->id, other->id);
 }
 
-static bool model_files_add(struct model_file **files, size_t *count, const char *folder, const char *name) {
-    struct model_file file;
-    if (asprintf(&file.path, "%s/%s", folder, name) < 0) return false;
-    if (!model_identity_of(file.path, &file.identity)) {
+bool model_files_add(struct model_files *files, const char *path, const char *name) {
+    struct model_file file = {0};
+    if (!model_identity_of(path, &file.identity)) return true; /* no model's folder, or gone again */
+    struct model_file *grown = realloc(files->items, (files->count + 1) * sizeof *grown);
+    if (!grown) return false;
+    files->items = grown;
+    file.path = strdup(path);
+    file.id = model_file_id(name);
+    if (!file.path || !file.id) {
         free(file.path);
-        return true; /* no model's folder, or gone again */
-    }
-    struct model_file *grown = realloc(*files, (*count + 1) * sizeof *grown);
-    if (!grown) {
-        free(file.path);
+        free(file.id);
         return false;
     }
-    *files = grown;
-    grown[(*count)++] = file;
+    grown[files->count++] = file;
     return true;
+}
+
+void model_files_sort(struct model_files *files, size_t from) {
+    if (files->count > from + 1) qsort(files->items + from, files->count - from, sizeof *files->items, model_file_compare);
+}
+
+void model_files_clear(struct model_files *files) {
+    for (size_t i = 0; i < files->count; i++) {
+        free(files->items[i].path);
+        free(files->items[i].id);
+    }
+    free(files->items);
+    *files = (struct model_files){0};
 }
 
 static bool is_folder(DIR *open, const struct dirent *item) {
@@ -100,26 +115,22 @@ static bool is_folder(DIR *open, const struct dirent *item) {
     return fstatat(dirfd(open), item->d_name, &s, 0) == 0 && S_ISDIR(s.st_mode);
 }
 
-bool model_files_of_folder(const char *folder, struct model_file **files, size_t *count) {
-    *files = NULL;
-    *count = 0;
+bool model_files_of_folder(const char *folder, struct model_files *files) {
+    size_t from = files->count;
     DIR *open = opendir(folder);
     if (!open) return true;
     bool fine = true;
     struct dirent *item;
     while (fine && (item = readdir(open))) {
+        char *path;
         if (item->d_name[0] == '.' || !(model_file_is_gguf(item->d_name) || is_folder(open, item))) continue;
-        fine = model_files_add(files, count, folder, item->d_name);
+        fine = asprintf(&path, "%s/%s", folder, item->d_name) >= 0;
+        if (!fine) break;
+        fine = model_files_add(files, path, item->d_name);
+        free(path);
     }
     closedir(open);
-    if (!fine) {
-        for (size_t i = 0; i < *count; i++) free((*files)[i].path);
-        free(*files);
-        *files = NULL;
-        *count = 0;
-    } else if (*count > 1) {
-        qsort(*files, *count, sizeof **files, model_file_compare);
-    }
+    model_files_sort(files, from);
     return fine;
 }
 

@@ -17,7 +17,7 @@
 #define INPUT (FOR(COMMAND_ANALYZE) | FOR(COMMAND_TOKENIZE))
 #define CACHE (ENGINE | FOR(COMMAND_CACHE) | FOR(COMMAND_MODELS))
 
-enum kind { KIND_SWITCH, KIND_TEXT, KIND_LIST, KIND_INT, KIND_SIZE, KIND_CHOICE, KIND_HEAD };
+enum kind { KIND_SWITCH, KIND_ONOFF, KIND_TEXT, KIND_LIST, KIND_INT, KIND_SIZE, KIND_CHOICE, KIND_HEAD };
 
 struct flag {
     const char *name, *value; /* "port", "N" */
@@ -34,6 +34,8 @@ struct flag {
 static const struct flag flags[] = {
     {"model", "NAME_OR_PATH", KIND_LIST, MODEL, AT(models), 0, 0, NULL,
      "a model's id, a .gguf or a folder; may be given again (default: smollm2-135m-instruct)"},
+    {"stores", "on|off", KIND_ONOFF, MODEL | FOR(COMMAND_MODELS), AT(stores), 0, 0, NULL,
+     "find models in the caches of Hugging Face, llama.cpp and Ollama too (default: on)"},
     {"text", "TEXT", KIND_TEXT, INPUT, AT(text), 0, 0, NULL, "the text itself"},
     {"file", "FILE", KIND_TEXT, INPUT, AT(file), 0, 0, NULL, "read the text from FILE; - is standard input"},
     {"format", "json|ndjson|csv", KIND_CHOICE, FOR(COMMAND_ANALYZE), AT(format), 0, 0, "json|ndjson|csv",
@@ -227,6 +229,7 @@ static enum options_result set(struct parser *parser, const struct flag *flag, c
     int choice;
     switch (flag->kind) {
     case KIND_SWITCH:
+    case KIND_ONOFF: /* a switch that is on by itself: it takes a value */
         if (!read_switch(value, (bool *)field))
             return refuse(parser, "%s is on or off (1, true, yes; 0, false, no), not \"%.80s\"", label, value);
         return OPTIONS_OK;
@@ -282,6 +285,32 @@ static enum options_result from_environment(struct parser *parser, const struct 
     }
 }
 
+/* The first variable that holds an absolute path, with what belongs behind it. NULL: none does. */
+static const char *store_path(struct options *options, const char *const (*places)[2], size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const char *base = getenv(places[i][0]);
+        if (!base || *base != '/') continue;
+        size_t size = strlen(base) + strlen(places[i][1]) + 1;
+        char *path = keep(options, size);
+        if (path) snprintf(path, size, "%s%s", base, places[i][1]);
+        return path;
+    }
+    return NULL;
+}
+
+/* Where other programs look for their models, by their own documentation. */
+static void find_stores(struct options *options) {
+    static const char *const hub[][2] = {{"HF_HUB_CACHE", ""}, {"HF_HOME", "/hub"}, {"XDG_CACHE_HOME", "/huggingface/hub"},
+                                         {"HOME", "/.cache/huggingface/hub"}};
+    static const char *const llama[][2] = {{"LLAMA_CACHE", ""}, {"XDG_CACHE_HOME", "/llama.cpp"}, {"HOME", "/.cache/llama.cpp"}};
+    static const char *const ollama[][2] = {{"OLLAMA_MODELS", ""}, {"HOME", "/.ollama/models"}};
+    struct model_stores *stores = &options->store_folders;
+    stores->hub = store_path(options, hub, sizeof hub / sizeof hub[0]);
+    stores->llama_cache = store_path(options, llama, sizeof llama / sizeof llama[0]);
+    stores->ollama[0] = store_path(options, ollama, sizeof ollama / sizeof ollama[0]);
+    if (!getenv("OLLAMA_MODELS")) stores->ollama[1] = "/usr/share/ollama/.ollama/models"; /* its service on Linux */
+}
+
 /* $XDG_DATA_HOME/headscope/<leaf>, else ~/.local/share/headscope/<leaf>, else (no home) below the current folder. */
 static const char *data_path(struct options *options, const char *leaf) {
     const char *base = getenv("XDG_DATA_HOME"), *home = getenv("HOME"), *middle = "";
@@ -299,6 +328,8 @@ static enum options_result fill_defaults(struct options *options) {
     const char *models = getenv("HEADSCOPE_MODELS");
     options->models_dir = models && *models ? keep_text(options, models, strlen(models)) : data_path(options, "models");
     options->cache = data_path(options, "analyses.db");
+    options->stores = true;
+    find_stores(options);
     options->cache_max = UINT64_C(2) << 30;
     options->memory_max = memory_limit_default();
     options->host = "127.0.0.1";
@@ -456,6 +487,7 @@ void options_help(FILE *out, enum command command) {
         fprintf(out, "  %-28s %s\n", head, flags[i].help);
     }
     fprintf(out, "\nEvery flag can come from the environment: --%s is HEADSCOPE_%s; a flag wins.\n"
-                 "Models lie in $HEADSCOPE_MODELS, else $XDG_DATA_HOME/headscope/models, else ~/.local/share/headscope/models.\n",
+                 "Models lie in $HEADSCOPE_MODELS, else $XDG_DATA_HOME/headscope/models, else ~/.local/share/headscope/models, and where\n"
+                 "Hugging Face (HF_HUB_CACHE, HF_HOME), llama.cpp (LLAMA_CACHE) and Ollama (OLLAMA_MODELS) keep theirs.\n",
             "log-format", "LOG_FORMAT");
 }

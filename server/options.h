@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "server/log.h"
+#include "server/model_stores.h"
 
 enum command {
     COMMAND_SERVE,
@@ -33,6 +34,8 @@ struct options {
     const char *const *models;  /* --model, as given (ids or paths), in order */
     size_t model_count;         /* 0: the default model */
     const char *models_dir;     /* $HEADSCOPE_MODELS, else $XDG_DATA_HOME/headscope/models, else below ~/.local/share */
+    bool stores;                /* --stores: other programs' models too */
+    struct model_stores store_folders;
     uint64_t memory_max;        /* --memory-max, bytes; 0: no limit */
     int threads;                /* --threads; 0: one per core */
 

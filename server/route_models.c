@@ -1,21 +1,10 @@
 #include "server/route_models.h"
 
 #include "server/api.h"
-#include "server/json_lines.h"
+#include "server/json_models.h"
 
-static void model_item(struct json_text *out, const struct models_item *item) {
-    if (!item->error) {
-        json_model(out, item->id, item->digest, &item->info);
-        return;
-    }
-    json_put(out, "{\"id\":");
-    json_put_string(out, item->id);
-    json_put(out, ",\"bytes\":");
-    json_put_unsigned(out, item->info.bytes);
-    json_put(out, ",\"error\":");
-    json_put_string(out, item->error);
-    json_put(out, "}");
-}
+/* For most models that is time enough; of the others the list says how far they are. */
+enum { WAIT_MS = 1000 };
 
 void route_models(struct app *app, struct http_request *request) {
     static const char *const no_query[] = {NULL};
@@ -25,7 +14,7 @@ void route_models(struct app *app, struct http_request *request) {
         problem_reply(request, &problem);
         return;
     }
-    if (!models_list(app->models, &list)) {
+    if (!models_list(app->models, WAIT_MS, &list)) {
         problem_memory(&problem);
         problem_reply(request, &problem);
         return;
@@ -34,7 +23,7 @@ void route_models(struct app *app, struct http_request *request) {
     json_put(&out, "{\"items\":[");
     for (size_t i = 0; i < list.count; i++) {
         if (i) json_put(&out, ",");
-        model_item(&out, &list.items[i]);
+        json_models_item(&out, &list.items[i], false);
     }
     json_put(&out, "]}");
     models_list_clear(&list);

@@ -412,7 +412,7 @@ START_TEST(every_allocation_fails) {
         }
         struct models_list list;
         failing_malloc_after(turn % 60);
-        if (models_list(models, &list)) models_list_clear(&list);
+        if (models_list(models, -1, &list)) models_list_clear(&list);
         failing_malloc_stop();
         ck_assert(turn < 20000);
     }

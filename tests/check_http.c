@@ -802,7 +802,7 @@ START_TEST(asks_for_the_token) {
     answer = raw_get(port, "GET", "/parts/a/b.npy?x=1&token=0123456789abcdef%2B%2F%25&y=2", NULL);
     ck_assert_int_eq(answer.status, 303);
     ck_assert(raw_has(&answer, "Location: /parts/a/b.npy?x=1&y=2\r\n"));
-    ck_assert(raw_has(&answer, "HttpOnly") && raw_has(&answer, "SameSite=Strict") && raw_has(&answer, "Path=/"));
+    ck_assert(raw_has(&answer, "HttpOnly") && raw_has(&answer, "SameSite=Lax") && raw_has(&answer, "Path=/"));
     const char *cookie = strstr(answer.bytes, "Set-Cookie: ");
     char header[256];
     ck_assert_ptr_nonnull(cookie);

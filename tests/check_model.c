@@ -96,7 +96,7 @@ START_TEST(opens_smollm2_soon) {
         if (took < best) best = took;
     }
     double start = seconds();
-    ck_assert_int_eq(model_file_digest(file, digest, error, sizeof error), ENGINE_OK);
+    ck_assert_int_eq(model_file_digest(file, NULL, digest, error, sizeof error), ENGINE_OK);
     printf("model: SmolLM2 opens in %.1f ms, its digest takes %.0f ms\n", 1e3 * best, 1e3 * (seconds() - start));
     ck_assert_str_eq(digest, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53");
 }
@@ -148,14 +148,14 @@ END_TEST
 START_TEST(digests_files) {
     char digest[65] = "untouched";
     unlink(path);
-    ck_assert_int_eq(model_file_digest(path, digest, error, sizeof error), ENGINE_NOT_FOUND);
-    ck_assert_int_eq(model_file_digest(folder, digest, error, sizeof error), ENGINE_INVALID);
+    ck_assert_int_eq(model_file_digest(path, NULL, digest, error, sizeof error), ENGINE_NOT_FOUND);
+    ck_assert_int_eq(model_file_digest(folder, NULL, digest, error, sizeof error), ENGINE_INVALID);
     ck_assert_str_eq(digest, "untouched");
     ck_assert(write_file(path, "abc", 3)); /* FIPS 180-4's own example */
-    ck_assert_int_eq(model_file_digest(path, digest, error, sizeof error), ENGINE_OK);
+    ck_assert_int_eq(model_file_digest(path, NULL, digest, error, sizeof error), ENGINE_OK);
     ck_assert_str_eq(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     ck_assert(write_file(path, "", 0));
-    ck_assert_int_eq(model_file_digest(path, digest, error, sizeof error), ENGINE_OK);
+    ck_assert_int_eq(model_file_digest(path, NULL, digest, error, sizeof error), ENGINE_OK);
     ck_assert_str_eq(digest, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 END_TEST
@@ -417,7 +417,7 @@ START_TEST(survives_every_failing_allocation) {
     }
     char digest[65];
     failing_malloc_after(0);
-    ck_assert_int_eq(model_file_digest(path, digest, error, sizeof error), ENGINE_NO_MEMORY);
+    ck_assert_int_eq(model_file_digest(path, NULL, digest, error, sizeof error), ENGINE_NO_MEMORY);
     ck_assert(failing_malloc_stop());
 }
 END_TEST

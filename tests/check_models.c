@@ -85,7 +85,7 @@ START_TEST(listed) {
     ck_assert(write_file(file(".hidden.gguf"), "x", 1));
     start(NULL, 0);
     struct models_list list;
-    ck_assert(models_list(models, &list));
+    ck_assert(models_list(models, -1, &list));
     ck_assert_uint_eq(list.count, 3);
     ck_assert_str_eq(list.items[0].id, "alpha");
     ck_assert_str_eq(list.items[1].id, "beta");
@@ -111,7 +111,7 @@ START_TEST(listed_folder) {
     ck_assert_int_eq(symlink(zoo, file("Qwen3")), 0);
     start(NULL, 0);
     struct models_list list;
-    ck_assert(models_list(models, &list));
+    ck_assert(models_list(models, -1, &list));
     ck_assert_uint_eq(list.count, 2);
     ck_assert_str_eq(list.items[0].id, "broken");
     ck_assert_ptr_nonnull(list.items[0].error);
@@ -135,7 +135,7 @@ START_TEST(no_folder) {
     models = models_create(&(struct models_options){.folder = gone});
     struct models_list list;
     struct model_lease lease;
-    ck_assert(models_list(models, &list));
+    ck_assert(models_list(models, -1, &list));
     ck_assert_uint_eq(list.count, 0);
     models_list_clear(&list);
     ck_assert(!models_acquire(models, NULL, &lease, &problem));
@@ -201,7 +201,7 @@ START_TEST(named_by_path) {
     ck_assert(models_acquire(models, NULL, &lease, &problem));
     ck_assert_str_eq(lease.id, "gamma");
     models_release(&lease);
-    ck_assert(models_list(models, &list));
+    ck_assert(models_list(models, -1, &list));
     ck_assert_uint_eq(list.count, 3);
     ck_assert_str_eq(list.items[2].id, "gone");
     ck_assert_ptr_nonnull(list.items[2].error);
@@ -211,7 +211,7 @@ START_TEST(named_by_path) {
     models_destroy(models);
     snprintf(path, sizeof path, "%s", file("alpha.gguf")); /* of the folder, and named: one model */
     start((const char *const[]){path}, 1);
-    ck_assert(models_list(models, &list));
+    ck_assert(models_list(models, -1, &list));
     ck_assert_uint_eq(list.count, 1);
     models_list_clear(&list);
 }
@@ -224,7 +224,7 @@ START_TEST(collisions) {
     write_model("alpha.q4_1.gguf", 1);
     write_model("alpha.f16.gguf", 2);
     start(NULL, 0);
-    ck_assert(models_list(models, &list));
+    ck_assert(models_list(models, -1, &list));
     ck_assert_uint_eq(list.count, 2);
     for (size_t i = 0; i < 2; i++) {
         ck_assert_uint_eq(strlen(list.items[i].id), strlen("alpha-12345678"));
@@ -278,6 +278,183 @@ START_TEST(broken_then_mended) {
 }
 END_TEST
 
+static void make_folders(const char *path) { /* and all above it */
+    char part[512];
+    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        mkdir(part, 0700);
+    }
+    mkdir(path, 0700);
+}
+
+/* Writes a model into `blobs` under its digest behind `prefix`; returns the digest. */
+static const char *write_blob(const char *blobs, const char *prefix, uint32_t seed) {
+    static char digest[65];
+    char path[512], error[256];
+    make_folders(file(blobs));
+    write_model("blob.gguf", seed);
+    ck_assert_int_eq(model_file_digest(file("blob.gguf"), NULL, digest, error, sizeof error), ENGINE_OK);
+    snprintf(path, sizeof path, "%s/%s/%s%s", folder, blobs, prefix, digest);
+    char from[300];
+    snprintf(from, sizeof from, "%s", file("blob.gguf"));
+    ck_assert_int_eq(rename(from, path), 0);
+    return digest;
+}
+
+static void write_text(const char *name, const char *text) {
+    char path[512];
+    snprintf(path, sizeof path, "%s", file(name));
+    *strrchr(path, '/') = '\0';
+    make_folders(path);
+    ck_assert(write_file(file(name), text, strlen(text)));
+}
+
+static void start_with_stores(const char *own) {
+    static char hub[200], llama[200], ollama[200], folder_of_models[200];
+    snprintf(hub, sizeof hub, "%s/hub", folder);
+    snprintf(llama, sizeof llama, "%s/llama.cpp", folder);
+    snprintf(ollama, sizeof ollama, "%s/ollama", folder);
+    snprintf(folder_of_models, sizeof folder_of_models, "%s/%s", folder, own);
+    models = models_create(&(struct models_options){.folder = folder_of_models, .stores = {hub, llama, {ollama, "/nowhere/at/all"}}});
+    ck_assert_ptr_nonnull(models);
+}
+
+static const struct models_item *item_of(const struct models_list *list, const char *id) {
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].id, id) == 0) return &list->items[i];
+    ck_abort_msg("no %s in the list", id);
+}
+
+/* One model in each store, and what else lies about there. */
+START_TEST(stores) {
+    struct models_list list;
+    char link[300], text[512], hub_digest[65], ollama_digest[65];
+    snprintf(hub_digest, sizeof hub_digest, "%s", write_blob("hub/models--Org--Tiny-GGUF/blobs", "", 1));
+    make_folders(file("hub/models--Org--Tiny-GGUF/snapshots/0ld"));
+    make_folders(file("hub/models--Org--Tiny-GGUF/snapshots/abc123"));
+    write_text("hub/models--Org--Tiny-GGUF/refs/main", "abc123\n");
+    snprintf(text, sizeof text, "../../blobs/%s", hub_digest);
+    snprintf(link, sizeof link, "%s", file("hub/models--Org--Tiny-GGUF/snapshots/abc123/tiny.Q4_1.gguf"));
+    ck_assert_int_eq(symlink(text, link), 0);
+    snprintf(link, sizeof link, "%s", file("hub/models--Org--Tiny-GGUF/snapshots/0ld/older.gguf"));
+    ck_assert_int_eq(symlink(text, link), 0);
+    write_text("hub/models--org--broken/snapshots/0/config.json", "{"); /* no refs: the latest */
+    write_text("hub/models--org--escape/refs/main", "../../../../etc");
+    write_text("hub/datasets--org--texts/snapshots/0/config.json", "{}");
+    make_folders(file("llama.cpp"));
+    write_model("llama.cpp/org_other-F16.gguf", 2);
+    write_text("llama.cpp/org_other-F16.gguf.json", "{}");
+    snprintf(ollama_digest, sizeof ollama_digest, "%s", write_blob("ollama/blobs", "sha256-", 3));
+    snprintf(text, sizeof text, "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:%s\"}]}", ollama_digest);
+    write_text("ollama/manifests/registry.ollama.ai/library/Small/latest", text);
+    write_text("ollama/manifests/registry.ollama.ai/library/Small/1b-instruct-q4_K_M", text); /* the same blob: one model */
+    write_text("ollama/manifests/registry.ollama.ai/library/Small/torn", "{\"layers\":[");
+    write_text("ollama/manifests/registry.ollama.ai/library/Small/away", "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:../../../etc\"}]}");
+    snprintf(ollama_digest, sizeof ollama_digest, "%s", write_blob("ollama/blobs", "sha256-", 4));
+    snprintf(text, sizeof text, "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:%s\"},"
+             "{\"mediaType\":\"application/vnd.ollama.image.adapter\",\"digest\":\"sha256:%s\"}]}", ollama_digest, ollama_digest);
+    write_text("ollama/manifests/registry.ollama.ai/me/tuned/v2", text);
+    make_folders(file("own"));
+    start_with_stores("own");
+    ck_assert(models_list(models, -1, &list));
+    ck_assert_uint_eq(list.count, 5);
+    ck_assert_int_eq(item_of(&list, "tiny")->source, MODEL_SOURCE_HUB);
+    ck_assert_str_eq(item_of(&list, "tiny")->digest, hub_digest);
+    ck_assert_ptr_nonnull(item_of(&list, "broken")->error);
+    ck_assert_int_eq(item_of(&list, "org_other")->source, MODEL_SOURCE_LLAMA_CPP);
+    ck_assert_int_eq(item_of(&list, "small")->source, MODEL_SOURCE_OLLAMA);
+    ck_assert_ptr_null(item_of(&list, "small")->error);
+    ck_assert_ptr_nonnull(strstr(item_of(&list, "tuned-v2")->error, "adapter"));
+    models_list_clear(&list);
+}
+END_TEST
+
+/* A blob goes by the digest that its name says: it is not read. */
+START_TEST(digest_of_a_blob) {
+    char path[512], digest[65], error[256], name[65];
+    memset(name, 'a', 64);
+    name[64] = '\0';
+    write_text("blobs/readme", "x");
+    snprintf(path, sizeof path, "%s/blobs/%s", folder, name);
+    ck_assert(write_file(path, "x", 1));
+    ck_assert_int_eq(model_file_digest(path, NULL, digest, error, sizeof error), ENGINE_OK);
+    ck_assert_str_eq(digest, name);
+    ck_assert_int_eq(model_file_digest(file("blobs/readme"), NULL, digest, error, sizeof error), ENGINE_OK);
+    ck_assert_str_eq(digest, "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"); /* sha256sum of "x" */
+}
+END_TEST
+
+/* The same bytes in two places are one model; of another's bytes under the same name there are two. */
+START_TEST(copies) {
+    struct models_list list;
+    struct model_lease lease;
+    make_folders(file("own"));
+    make_folders(file("llama.cpp"));
+    write_model("own/alpha.gguf", 1);
+    write_model("llama.cpp/alpha.gguf", 1);
+    start_with_stores("own");
+    ck_assert(models_list(models, -1, &list));
+    ck_assert_uint_eq(list.count, 1);
+    ck_assert_str_eq(list.items[0].id, "alpha");
+    ck_assert_int_eq(list.items[0].source, MODEL_SOURCE_FOLDER);
+    models_list_clear(&list);
+    write_model("own/alpha.F16.gguf", 2);
+    ck_assert(models_list(models, -1, &list));
+    ck_assert_uint_eq(list.count, 2);
+    ck_assert_str_ne(list.items[0].id, list.items[1].id);
+    ck_assert(models_acquire(models, list.items[1].id, &lease, &problem));
+    models_release(&lease);
+    models_list_clear(&list);
+}
+END_TEST
+
+/* Lists do not wait for digests, and say how far they are; the reader makes them meanwhile. */
+START_TEST(loading) {
+    struct models_list list;
+    struct model_lease lease;
+    write_model("alpha.gguf", 1);
+    start(NULL, 0);
+    bool ready = models_ready(models, &problem); /* asks for it */
+    ck_assert(ready || problem.status == 503);
+    ck_assert(models_list(models, 0, &list));
+    ck_assert_uint_eq(list.count, 1);
+    ck_assert(list.items[0].loading == (list.items[0].digest[0] == '\0'));
+    ck_assert(list.items[0].is_default);
+    ck_assert_ptr_null(list.items[0].error);
+    ck_assert_int_eq(list.items[0].info.layers, 2);
+    models_list_clear(&list);
+    ck_assert(models_list(models, 60000, &list));
+    ck_assert(!list.items[0].loading && list.items[0].open);
+    ck_assert_uint_eq(strlen(list.items[0].digest), 64);
+    models_list_clear(&list);
+    ck_assert_msg(models_ready(models, &problem), "%s", problem.detail);
+    models_stop(models); /* what is known is still there; what is not is given up */
+    ck_assert(models_acquire(models, "alpha", &lease, &problem));
+    models_release(&lease);
+    write_model("beta.gguf", 2);
+    ck_assert(!models_acquire(models, "beta", &lease, &problem));
+    ck_assert_int_eq(problem.status, 503);
+}
+END_TEST
+
+/* Open models fit the memory that they may take: the least recently used goes. */
+START_TEST(least_recently_used_goes) {
+    struct models_list list;
+    struct model_lease lease;
+    struct stat s;
+    for (unsigned i = 0; i < 3; i++) write_model((const char *const[]){"a.gguf", "b.gguf", "c.gguf"}[i], i + 1);
+    ck_assert_int_eq(stat(file("a.gguf"), &s), 0);
+    models = models_create(&(struct models_options){.folder = folder, .memory_max = (uint64_t)s.st_size * 5 / 2});
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert(models_acquire(models, (const char *const[]){"a", "b", "a", "c"}[i], &lease, &problem));
+        models_release(&lease);
+    }
+    ck_assert(models_list(models, -1, &list));
+    ck_assert(list.items[0].open && !list.items[1].open && list.items[2].open);
+    models_list_clear(&list);
+}
+END_TEST
+
 #define THREADS 6
 
 static void *use_models(void *argument) {
@@ -292,7 +469,7 @@ static void *use_models(void *argument) {
             if (models_lease_copy(&lease, &copy)) models_release(&copy);
             models_release(&lease);
         }
-        if (i % 10 == number && models_list(models, &list)) models_list_clear(&list);
+        if (i % 10 == number && models_list(models, i % 2 ? -1 : 0, &list)) models_list_clear(&list);
     }
     return NULL;
 }
@@ -326,6 +503,11 @@ static Suite *suite(void) {
     tcase_add_test(t, collisions);
     tcase_add_test(t, replaced_while_open);
     tcase_add_test(t, broken_then_mended);
+    tcase_add_test(t, stores);
+    tcase_add_test(t, digest_of_a_blob);
+    tcase_add_test(t, copies);
+    tcase_add_test(t, loading);
+    tcase_add_test(t, least_recently_used_goes);
     tcase_add_test(t, many_threads);
     suite_add_tcase(s, t);
     return s;

@@ -136,7 +136,7 @@ class Token(unittest.TestCase):
                 self.assertEqual(ask(port, "GET", "/api/v1/models", {"Authorization": "Bearer correct-horse-battery-staple"})[0], 200)
                 status, headers, _ = ask(port, "GET", "/a/x?token=correct-horse-battery-staple")
                 self.assertEqual((status, headers["location"]), (303, "/a/x"))
-                self.assertRegex(headers["set-cookie"], r"HttpOnly; SameSite=Strict")
+                self.assertRegex(headers["set-cookie"], r"HttpOnly; SameSite=Lax")
                 cookie = headers["set-cookie"].split(";")[0]
                 self.assertNotIn("correct", cookie)
                 self.assertEqual(ask(port, "GET", "/a/x", {"Cookie": cookie})[0], 200)
