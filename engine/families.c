@@ -137,3 +137,16 @@ const struct family *family_find(const char *type) {
         if (strcmp(families[i].type, type) == 0) return &families[i];
     return NULL;
 }
+
+bool activation_find(const char *name, enum activation_kind *kind) {
+    static const struct { const char *name; enum activation_kind kind; } kinds[] = {
+        {"silu", ACTIVATION_SILU}, {"swish", ACTIVATION_SILU}, {"gelu", ACTIVATION_GELU}, {"gelu_new", ACTIVATION_GELU_TANH},
+        {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH}, {"relu", ACTIVATION_RELU}, {"clamped", ACTIVATION_CLAMPED},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(name, kinds[i].name) == 0) {
+            *kind = kinds[i].kind;
+            return true;
+        }
+    return false;
+}

@@ -1,6 +1,6 @@
 /*
- * families.h: what kinds of model a folder may hold, as a table: for each model_type of a config.json the names of its tensors
- * and how its layers go. A family that is not here is refused by its name.
+ * families.h: what kinds of model there are, as a table: for each model_type of a config.json the names of its tensors and how its
+ * layers go. A family that is not here is refused by its name.
  */
 #ifndef HEADSCOPE_ENGINE_FAMILIES_H
 #define HEADSCOPE_ENGINE_FAMILIES_H
@@ -31,7 +31,8 @@ struct family_names {
     const char *attention_norm, *q, *k, *v, *qkv, *q_norm, *k_norm, *sinks, *o, *attention_out_norm;
     const char *ffn_norm, *gate, *up, *gate_up, *down, *ffn_out_norm;
     const char *router, *expert_gate, *expert_up, *expert_down;
-    const char *experts_gate_up, *experts_down; /* one tensor for all experts, inputs x outputs, gate and up in turn */
+    /* One tensor for all experts. With experts_gate_up: inputs x outputs, gate and up in turn. */
+    const char *experts_gate_up, *experts_gate, *experts_up, *experts_down;
 };
 
 struct family {
@@ -52,5 +53,8 @@ struct family {
 
 /* NULL: not known. */
 const struct family *family_find(const char *type);
+
+/* An activation by the name that configurations give it: "silu", "gelu_new". False: not known. */
+bool activation_find(const char *name, enum activation_kind *kind);
 
 #endif

@@ -1,5 +1,6 @@
 #include "engine/family_weights.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,9 +92,11 @@ static const struct named_tensor *look_up(struct reading *reading, struct place 
 }
 
 static void missing(struct reading *reading, struct place place, const char *names) {
-    char before[NAME_SIZE] = "", stem[NAME_SIZE];
+    char part[NAME_SIZE] = "", before[NAME_SIZE] = "", stem[NAME_SIZE];
+    bool optional;
     if (place.layer >= 0) fill_in(before, sizeof before, reading->family->names.layer, place.layer);
-    fill_in(stem, sizeof stem, names, place.expert);
+    alternative(names, 0, part, &optional);
+    fill_in(stem, sizeof stem, part, place.expert);
     READING_FAIL(reading, ENGINE_BROKEN, "the model's files lack the tensor %s%s%s; fetch them again", reading->tensors->prefix, before, stem);
 }
 
@@ -190,9 +193,11 @@ static void read_linear(struct reading *reading, struct place place, const char 
     if (read_matrix(reading, place, names, true, rows, cols, weight)) read_vector(reading, place, names, ".bias", rows, bias);
 }
 
+/* A bias that the kind of norm has no use for is left over, and refused. */
 static void read_norm(struct reading *reading, struct place place, const char *names, size_t size, struct tensor *weight,
                       struct tensor *bias) {
-    if (read_matrix(reading, place, names, false, size, 1, weight)) read_vector(reading, place, names, ".bias", size, bias);
+    if (read_matrix(reading, place, names, false, size, 1, weight) && reading->family->norm == NORM_LAYER)
+        read_vector(reading, place, names, ".bias", size, bias);
 }
 
 /* Norms of queries and keys are as wide as a head or as all of them. */
@@ -238,6 +243,8 @@ static void read_attention(struct reading *reading, struct place place, struct l
         split_qkv(reading, &whole, &w->q, &w->k, &w->v);
         split_qkv(reading, &bias, &w->q_bias, &w->k_bias, &w->v_bias);
     }
+    if (!w->q.data || !w->k.data || !w->v.data)
+        missing(reading, place, !names->q ? names->qkv : !w->q.data ? names->q : !w->k.data ? names->k : names->v);
     read_head_norm(reading, place, names->q_norm, q, &w->q_norm);
     read_head_norm(reading, place, names->k_norm, kv, &w->k_norm);
     if (names->sinks) {
@@ -282,6 +289,30 @@ static void read_joined_experts(struct reading *reading, struct place place, str
     }
 }
 
+/* Gates, ups and downs in one tensor each: [experts, outputs, inputs]; biases [experts, outputs]. */
+static void read_stacked_experts(struct reading *reading, struct place place, const char *names, size_t outputs, size_t inputs,
+                                 struct expert_weights *expert, size_t weight_at, size_t bias_at) {
+    size_t experts = (size_t)reading->model->config.experts;
+    const struct named_tensor *weights = look_up(reading, place, names, ".weight"), *biases = look_up(reading, place, names, ".bias");
+    const size_t shape[] = {experts, outputs, inputs};
+    if (!weights) {
+        missing(reading, place, names);
+        return;
+    }
+    if (weights->dimensions != 3 || memcmp(weights->shape, shape, sizeof shape) != 0 ||
+        (biases && (biases->dimensions != 2 || memcmp(biases->shape, shape, 2 * sizeof shape[0]) != 0)))
+        READING_FAIL(reading, ENGINE_BROKEN, "the model's files are damaged: tensor %.*s has another shape than its experts need",
+                     (int)weights->name_size, weights->name);
+    struct tensor whole = as_tensor(reading, weights), bias = biases ? as_tensor(reading, biases) : (struct tensor){0};
+    if (biases && is_quantised(biases->type))
+        READING_FAIL(reading, ENGINE_UNSUPPORTED, "tensor %.*s is stored as %s, which is not read for vectors", (int)biases->name_size,
+                     biases->name, biases->dtype);
+    for (size_t e = 0; e < experts && reading->status == ENGINE_OK; e++) {
+        *(struct tensor *)(void *)((char *)&expert[e] + weight_at) = slice_of(whole, e, outputs, inputs);
+        if (biases) *(struct tensor *)(void *)((char *)&expert[e] + bias_at) = slice_of(bias, e, outputs, 1);
+    }
+}
+
 static void read_experts(struct reading *reading, struct place place, struct layer_weights *w) {
     const struct model_config *c = &reading->model->config;
     const struct family_names *names = &reading->family->names;
@@ -294,6 +325,16 @@ static void read_experts(struct reading *reading, struct place place, struct lay
     }
     if (names->experts_gate_up) {
         read_joined_experts(reading, place, w);
+        return;
+    }
+    if (names->experts_gate) {
+        struct expert_weights *x = w->expert;
+        read_stacked_experts(reading, place, names->experts_gate, ff, d_model, x, offsetof(struct expert_weights, gate),
+                             offsetof(struct expert_weights, gate_bias));
+        read_stacked_experts(reading, place, names->experts_up, ff, d_model, x, offsetof(struct expert_weights, up),
+                             offsetof(struct expert_weights, up_bias));
+        read_stacked_experts(reading, place, names->experts_down, d_model, ff, x, offsetof(struct expert_weights, down),
+                             offsetof(struct expert_weights, down_bias));
         return;
     }
     for (int e = 0; e < c->experts && reading->status == ENGINE_OK; e++) {

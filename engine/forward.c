@@ -246,7 +246,7 @@ static void norm_work(void *context, int worker) {
 }
 
 static void normalise(struct run *run, const struct tensor *weight) {
-    weights_row(run->kernels, weight, 0, run->norm_weight);
+    weights_vector(run->kernels, weight, run->norm_weight);
     run_phase(run, norm_work);
 }
 

@@ -7,7 +7,7 @@
 #include "engine/failure.h"
 
 /* Real files have a few dozen keys and a few thousand tensors. */
-enum { KEYS_MAX = 1 << 16, TENSORS_MAX = 1 << 16, KEY_SIZE_MAX = 1 << 16, NESTING_MAX = 4, DIMENSIONS_MAX = 4 };
+enum { KEYS_MAX = 1 << 16, TENSORS_MAX = 1 << 16, KEY_SIZE_MAX = 1 << 16, NESTING_MAX = 4 };
 
 /* The least bytes that a value (length, key of one byte, type, one byte) and a tensor (length, name, dimensions, one of them,
  * type, offset) take: what a count is held against before memory is taken for it. */
@@ -200,16 +200,17 @@ static void read_tensor(struct reader *reader, struct gguf_tensor *entry, uint64
                     position(reader), entry->name.size);
     int name_size = (int)(entry->name.size <= KEY_SIZE_MAX ? entry->name.size : 0);
     uint32_t dimensions = read_u32(reader);
-    if (dimensions < 1 || dimensions > DIMENSIONS_MAX) {
+    if (dimensions < 1 || dimensions > GGUF_DIMENSIONS) {
         READER_FAIL(reader, ENGINE_BROKEN, "the model file is damaged: tensor %.*s has %u dimensions", name_size,
                     entry->name.data, dimensions);
         return;
     }
     entry->dimensions = (int)dimensions;
-    tensor->cols = read_u64(reader);
+    for (uint32_t i = dimensions; i-- > 0;) entry->shape[i] = read_u64(reader);
+    tensor->cols = entry->shape[dimensions - 1];
     tensor->rows = 1;
     bool fits = true;
-    for (uint32_t i = 1; i < dimensions; i++) fits = checked_multiply(tensor->rows, read_u64(reader), &tensor->rows) && fits;
+    for (uint32_t i = 0; i + 1 < dimensions; i++) fits = checked_multiply(tensor->rows, entry->shape[i], &tensor->rows) && fits;
     uint32_t type = read_u32(reader);
     *offset = read_u64(reader);
     if (reader->status != ENGINE_OK) return;

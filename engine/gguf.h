@@ -20,6 +20,8 @@ enum gguf_type {
     GGUF_TYPE_COUNT
 };
 
+enum { GGUF_DIMENSIONS = 4 };
+
 /* Not terminated by a NUL, any bytes. */
 struct gguf_string {
     const char *data;
@@ -37,6 +39,7 @@ struct gguf_value {
 struct gguf_tensor {
     struct gguf_string name;
     int dimensions;
+    size_t shape[GGUF_DIMENSIONS]; /* outermost first: the file's own order from its end */
     struct tensor tensor; /* rows: all dimensions but the first, multiplied */
 };
 

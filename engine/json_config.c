@@ -368,10 +368,6 @@ static void read_windows(struct config *config) {
 /* ---- sizes and the rest --------------------------------------------------------------------------------------------- */
 
 static void read_activation(struct config *config) {
-    static const struct { const char *name; enum activation_kind kind; } kinds[] = {
-        {"silu", ACTIVATION_SILU}, {"swish", ACTIVATION_SILU}, {"gelu", ACTIVATION_GELU}, {"gelu_new", ACTIVATION_GELU_TANH},
-        {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH}, {"relu", ACTIVATION_RELU}, {"clamped", ACTIVATION_CLAMPED},
-    };
     const char *name = config->family->activation;
     const json_t *word = value_of(config, "hidden_activation", "hidden_act", "activation_function", "activation", NULL);
     const json_t *other = value_of(config, "hidden_act", NULL);
@@ -380,12 +376,8 @@ static void read_activation(struct config *config) {
         CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "config.json names two activations, %s and %s, and which one holds is not known", name,
                     json_string_value(other));
     if (strcmp(config->family->type, "bloom") == 0) name = "gelu_new"; /* its gelu has always been this one */
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strcmp(name, kinds[i].name) == 0) {
-            config->model->config.activation = kinds[i].kind;
-            return;
-        }
-    CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for the activation %s, which is not supported", name);
+    if (!activation_find(name, &config->model->config.activation))
+        CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for the activation %s, which is not supported", name);
 }
 
 static void read_sizes(struct config *config) {

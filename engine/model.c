@@ -11,9 +11,7 @@
 #include "engine/failure.h"
 #include "engine/folder.h"
 #include "engine/folder_text.h"
-#include "engine/gemma3.h"
-#include "engine/gguf.h"
-#include "engine/llama.h"
+#include "engine/gguf_model.h"
 #include "engine/mapping.h"
 #include "engine/tokenizer.h"
 #include "engine/utf8.h"
@@ -91,20 +89,16 @@ static enum engine_status describe(struct model *model, struct gguf_string name,
 
 /* ---- opening ----------------------------------------------------------------------------------------------- */
 
-static enum engine_status check_kind(const struct gguf *gguf, bool *gemma3, char *error, size_t error_size) {
-    struct gguf_string architecture, type;
+static enum engine_status check_kind(const struct gguf *gguf, char *error, size_t error_size) {
+    struct gguf_string type;
     uint64_t parts;
-    const struct gguf_value *value = gguf_find(gguf, "general.architecture");
-    if (value == NULL || !gguf_string(value, &architecture))
-        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file lacks the key general.architecture");
-    *gemma3 = gguf_string_is(architecture, "gemma3");
-    if (!*gemma3 && !gguf_string_is(architecture, "llama"))
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the architecture %.*s is not supported; llama and gemma3 are",
-                           (int)(architecture.size < 64 ? architecture.size : 64), architecture.data);
-    value = gguf_find(gguf, "general.type");
-    if (value != NULL && (!gguf_string(value, &type) || !gguf_string_is(type, "model")))
+    const struct gguf_value *value = gguf_find(gguf, "general.type");
+    if (value != NULL && !gguf_string(value, &type))
+        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: general.type is no text");
+    if (value != NULL && !gguf_string_is(type, "model"))
         return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
-                           "the file holds no model but something for one (general.type)");
+                           "the file holds no model but a part for one, of the kind %.*s (general.type): a LoRA adapter is merged into its "
+                           "model first", (int)(type.size < 64 ? type.size : 64), type.data);
     value = gguf_find(gguf, "split.count");
     if (value != NULL && (!gguf_unsigned(value, &parts) || parts > 1))
         return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
@@ -122,12 +116,11 @@ static enum engine_status map_file(struct model *model, const char *path, char *
 
 static enum engine_status read_gguf(struct model *model, const char *path, char *error, size_t error_size) {
     struct gguf *gguf = NULL;
-    bool gemma3 = false;
     enum engine_status status = map_file(model, path, error, error_size);
     if (status == ENGINE_OK)
         status = gguf_open(mapping_data(model->mapping[0]), mapping_size(model->mapping[0]), &gguf, error, error_size);
-    if (status == ENGINE_OK) status = check_kind(gguf, &gemma3, error, error_size);
-    if (status == ENGINE_OK) status = (gemma3 ? gemma3_read : llama_read)(gguf, model, error, error_size);
+    if (status == ENGINE_OK) status = check_kind(gguf, error, error_size);
+    if (status == ENGINE_OK) status = gguf_model_read(gguf, model, error, error_size);
     if (status == ENGINE_OK) status = tokenizer_from_gguf(gguf, &model->tokenizer, error, error_size);
     if (status == ENGINE_OK && model->tokenizer != NULL &&
         tokenizer_vocabulary(model->tokenizer) != (size_t)model->config.vocabulary)
@@ -135,7 +128,6 @@ static enum engine_status read_gguf(struct model *model, const char *path, char 
                              "the model file is damaged: its tokenizer has %zu tokens, its "
                              "embedding %d", tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
     if (status == ENGINE_OK) {
-        model->info.architecture = gemma3 ? "gemma3" : "llama";
         model->info.format = "gguf";
         model->info.dtype = most_used_type(gguf);
         model->info.bytes = mapping_size(model->mapping[0]);

@@ -1,6 +1,6 @@
 /*
  * model.h: what a model is inside the engine: a config struct (how the forward pass goes) and named weights (where the
- * numbers lie, mapped in their file's precision). gguf.c and safetensors.c read files, llama.c and folder.c turn them into this,
+ * numbers lie, mapped in their file's precision). gguf.c and safetensors.c read files, gguf_model.c and folder.c turn them into this,
  * model.c owns it; forward.c reads nothing else.
  */
 #ifndef HEADSCOPE_ENGINE_MODEL_H
@@ -86,7 +86,7 @@ struct model_config {
     enum rope_pairing rope_pairing;
     float attention_scale;    /* scores = scale * q.k, 1 / sqrt(head_dim) */
 
-    /* What follows is all zero for a llama model, which runs the short way; `general` models go through general.c. */
+    /* False: nothing below asks for more than llama's own layers, which run the short way in forward.c. True: through general.c. */
     bool general;
     enum norm_kind norm;
     bool norm_after_residual; /* norms stand behind the sum of a layer and its residual (Vaswani et al. 2017) */
@@ -136,8 +136,6 @@ struct model {
     struct model_info info;
     struct model_config config;
     struct tensor embedding;     /* [vocabulary, d_model] */
-    struct tensor output_norm;   /* [d_model] */
-    struct tensor output;        /* [vocabulary, d_model]; the embedding where tied */
     struct tensor positions, token_types;       /* [.., embedding_dim], general models: where they have them */
     struct tensor embedding_norm, embedding_norm_bias, embedding_projection, embedding_projection_bias;
     struct tensor relative_bias; /* [buckets, heads] */

@@ -2,11 +2,13 @@
 
 #include <math.h>
 
+float rope_frequency(double theta, int dim, int p) {
+    return 1.0f / (float)pow(theta, (double)((float)(2 * p) / (float)dim));
+}
+
 void rope_angles(const struct model_config *config, size_t i, float *cosine, float *sine) {
     for (int p = 0; p < config->rope_dim / 2; p++) {
-        float exponent = (float)(2 * p) / (float)config->rope_dim;
-        float frequency = 1.0f / (float)pow((double)config->rope_theta, (double)exponent);
-        float angle = (float)i * frequency;
+        float angle = (float)i * rope_frequency((double)config->rope_theta, config->rope_dim, p);
         cosine[p] = (float)cos((double)angle);
         sine[p] = (float)sin((double)angle);
     }
@@ -41,7 +43,7 @@ void rope_turn(const struct model_config *config, size_t heads, const float *cos
 /* ---- tables: float32 where the reference implementation is, so that the angles are its own ------------------------------- */
 
 void rope_frequencies(double theta, int dim, float *frequency) {
-    for (int p = 0; p < dim / 2; p++) frequency[p] = 1.0f / (float)pow(theta, (double)((float)(2 * p) / (float)dim));
+    for (int p = 0; p < dim / 2; p++) frequency[p] = rope_frequency(theta, dim, p);
 }
 
 void rope_scale_linear(struct rope_table *table, size_t pairs, double factor) {

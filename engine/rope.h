@@ -15,6 +15,7 @@ void rope_angles(const struct model_config *config, size_t i, float *cosine, flo
 void rope_turn(const struct model_config *config, size_t heads, const float *cosine, const float *sine, float *x);
 
 /* Tables of general models: frequency[p] = theta^(-2p / dim), then scaled as model files ask. */
+float rope_frequency(double theta, int dim, int p);
 void rope_frequencies(double theta, int dim, float *frequency);
 void rope_scale_linear(struct rope_table *table, size_t pairs, double factor);
 /* Llama 3.1: low frequencies are divided by the factor, high ones kept, those between blended. */

@@ -18,8 +18,11 @@ static void unpack_column(const struct tensor *tensor, size_t column, float *x) 
 }
 
 void weights_vector(const struct kernels *kernels, const struct tensor *tensor, float *x) {
-    if (tensor->rows == 1) {
-        weights_row(kernels, tensor, 0, x);
+    bool together = tensor->cols == 1 && tensor->group == 0 && tensor->row_bytes == (tensor->type == TENSOR_F32 ? 4 : 2);
+    if (tensor->rows == 1 || together) {
+        struct tensor row = *tensor;
+        row.cols *= row.rows;
+        weights_row(kernels, &row, 0, x);
         return;
     }
     for (size_t i = 0; i < tensor->rows; i++) weights_row(kernels, tensor, i, x + i);

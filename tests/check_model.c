@@ -71,7 +71,6 @@ START_TEST(describes_smollm2) {
     ck_assert_int_eq(info->vocabulary, 49152);
     ck_assert(info->causal);
     ck_assert_uint_eq(info->bytes, 98362432);
-    ck_assert_ptr_eq(model->output.data, model->embedding.data); /* tied */
     ck_assert_int_eq(model->embedding.type, TENSOR_Q8_0);
     ck_assert_int_eq(model->layer[29].down.type, TENSOR_Q4_1);
     ck_assert_uint_eq(model->layer[0].k.rows, 192);
@@ -195,17 +194,16 @@ START_TEST(accepts_what_changes_nothing) {
 }
 END_TEST
 
-static void put_yarn(struct gguf_writer *w) { gguf_put_string(w, "llama.rope.scaling.type", "yarn"); }
+static void put_dynamic(struct gguf_writer *w) { gguf_put_string(w, "llama.rope.scaling.type", "dynamic"); }
 static void put_other_layout(struct gguf_writer *w) { gguf_put_string(w, "llama.tensor_data_layout", "reference"); }
-static void put_linear(struct gguf_writer *w) { gguf_put_f32(w, "llama.rope.scale_linear", 4); }
-static void put_factor(struct gguf_writer *w) { gguf_put_f32(w, "llama.rope.scaling.factor", 8); }
 static void put_window(struct gguf_writer *w) { gguf_put_u32(w, "llama.attention.sliding_window", 4096); }
-static void put_experts(struct gguf_writer *w) { gguf_put_u32(w, "llama.expert_count", 8); }
+static void put_shared(struct gguf_writer *w) { gguf_put_u32(w, "llama.expert_shared_count", 1); }
 static void put_encoder(struct gguf_writer *w) { gguf_put_bool(w, "llama.attention.causal", false); }
-static void put_new(struct gguf_writer *w) { gguf_put_f32(w, "llama.logit_scale", 0.5f); }
+static void put_new(struct gguf_writer *w) { gguf_put_f32(w, "llama.attention.temperature_scale", 0.5f); }
 static void put_value_length(struct gguf_writer *w) { gguf_put_u32(w, "llama.attention.value_length", 16); }
-static void put_factors(struct gguf_writer *w) { gguf_put_tensor(w, "rope_freqs.weight", 0, 0, 1, "1234", 4); }
-static void put_bias(struct gguf_writer *w) { gguf_put_tensor(w, "blk.0.attn_q.bias", 0, 0, 1, "1234", 4); }
+static void put_bias(struct gguf_writer *w) { gguf_put_tensor(w, "blk.0.attn_norm.bias", 0, 0, 1, "1234", 4); }
+static void put_lora(struct gguf_writer *w) { gguf_put_tensor(w, "blk.0.attn_q.weight.lora_a", 0, 0, 1, "1234", 4); }
+static void put_attn_factor(struct gguf_writer *w) { gguf_put_f32(w, "llama.rope.scaling.attn_factor", 1.5f); }
 static void put_third_layer(struct gguf_writer *w) { gguf_put_tensor(w, "blk.2.attn_q.weight", 0, 0, 1, "1234", 4); }
 static void put_zero_layer(struct gguf_writer *w) { gguf_put_tensor(w, "blk.00.attn_q.weight", 0, 0, 1, "1234", 4); }
 static void put_split(struct gguf_writer *w) { gguf_put_u32(w, "split.count", 3); }
@@ -215,10 +213,10 @@ static void put_charsmap(struct gguf_writer *w) { gguf_put_string(w, "tokenizer.
 
 START_TEST(refuses_by_name_what_it_does_not_do) {
     static const struct { void (*put)(struct gguf_writer *); const char *name; } cases[] = {
-        {put_yarn, "llama.rope.scaling.type"}, {put_linear, "llama.rope.scale_linear"}, {put_factor, "llama.rope.scaling.factor"},
-        {put_window, "llama.attention.sliding_window"}, {put_experts, "llama.expert_count"}, {put_encoder, "llama.attention.causal"},
-        {put_new, "llama.logit_scale"}, {put_value_length, "llama.attention.value_length"}, {put_factors, "rope_freqs.weight"},
-        {put_bias, "blk.0.attn_q.bias"}, {put_third_layer, "blk.2.attn_q.weight"}, {put_zero_layer, "blk.00.attn_q.weight"},
+        {put_dynamic, "dynamic (llama.rope.scaling.type)"}, {put_attn_factor, "llama.rope.scaling.attn_factor"},
+        {put_window, "llama.attention.sliding_window"}, {put_shared, "llama.expert_shared_count"}, {put_encoder, "llama.attention.causal"},
+        {put_new, "llama.attention.temperature_scale"}, {put_value_length, "llama.attention.value_length"},
+        {put_bias, "blk.0.attn_norm.bias"}, {put_lora, "blk.0.attn_q.weight.lora_a"}, {put_third_layer, "blk.2.attn_q.weight"}, {put_zero_layer, "blk.00.attn_q.weight"},
         {put_other_layout, "llama.tensor_data_layout"}, {put_split, "split.count"}, {put_adapter, "general.type"}, {put_prefix, "tokenizer.ggml.add_space_prefix"},
         {put_charsmap, "tokenizer.ggml.precompiled_charsmap"},
     };
@@ -233,6 +231,33 @@ START_TEST(refuses_by_name_what_it_does_not_do) {
 }
 END_TEST
 
+static void put_yarn(struct gguf_writer *w) { gguf_put_string(w, "llama.rope.scaling.type", "yarn"); }
+static void put_experts(struct gguf_writer *w) { gguf_put_u32(w, "llama.expert_count", 8); }
+static void put_short(struct gguf_writer *w) { gguf_put_tensor(w, "rope_factors_short.weight", 0, 0, 4, "\0\0\200?\0\0\200?\0\0\200?\0\0\200?", 16); }
+static void put_two_factors(struct gguf_writer *w) { gguf_put_tensor(w, "rope_freqs.weight", 0, 0, 2, "\0\0\200?\0\0\200?", 8); }
+static void put_no_factors(struct gguf_writer *w) { gguf_put_tensor(w, "rope_freqs.weight", 0, 0, 4, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16); }
+static void put_wide_bias(struct gguf_writer *w) { gguf_put_tensor(w, "blk.0.attn_q.bias", 0, 0, 1, "1234", 4); }
+static void put_minus(struct gguf_writer *w) { gguf_put_f32(w, "llama.rope.scaling.factor", -2); }
+static void put_other_size(struct gguf_writer *w) { gguf_put_u32(w, "llama.vocab_size", TINY_VOCABULARY + 1); }
+
+/* Known keys and tensors that say what cannot be. */
+START_TEST(refuses_by_name_what_cannot_be) {
+    static const struct { void (*put)(struct gguf_writer *); const char *name; } cases[] = {
+        {put_yarn, "llama.rope.scaling.type"}, {put_experts, "llama.expert_used_count"}, {put_short, "rope_factors_long"},
+        {put_two_factors, "rope_freqs.weight"}, {put_no_factors, "rope_freqs.weight"}, {put_wide_bias, "blk.0.attn_q.bias"},
+        {put_minus, "llama.rope.scaling.factor"}, {put_other_size, "llama.vocab_size"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct gguf_writer writer;
+        gguf_writer_start(&writer);
+        tiny_model_put(&writer, &tiny_model_default);
+        cases[i].put(&writer);
+        ck_assert_msg(try_writer(&writer) == ENGINE_BROKEN, "%s: %s", cases[i].name, error);
+        ck_assert_msg(strstr(error, cases[i].name) != NULL, "%s: %s", cases[i].name, error);
+    }
+}
+END_TEST
+
 START_TEST(refuses_other_kinds_by_name) {
     static const char *const pres[] = {"command-r", "default", "", "smollm\n"};
     struct gguf_writer writer;
@@ -240,6 +265,10 @@ START_TEST(refuses_other_kinds_by_name) {
     gguf_put_string(&writer, "general.architecture", "mamba");
     ck_assert_int_eq(try_writer(&writer), ENGINE_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(error, "mamba"));
+    gguf_put_string(&writer, "general.architecture", "llama"); /* a vocabulary and nothing else */
+    tiny_model_put_tokenizer(&writer, &tiny_model_default);
+    ck_assert_int_eq(try_writer(&writer), ENGINE_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(error, "vocabulary"));
     for (size_t i = 0; i < sizeof pres / sizeof pres[0]; i++) {
         struct tiny_model kind = tiny_model_default;
         kind.pre = pres[i];
@@ -434,6 +463,7 @@ static Suite *suite(void) {
     tcase_add_test(models, digests_files);
     tcase_add_test(models, accepts_what_changes_nothing);
     tcase_add_test(models, refuses_by_name_what_it_does_not_do);
+    tcase_add_test(models, refuses_by_name_what_cannot_be);
     tcase_add_test(models, refuses_other_kinds_by_name);
     tcase_add_test(models, refuses_values_of_another_type);
     tcase_add_test(models, refuses_shapes_that_do_not_fit);
