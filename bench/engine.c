@@ -50,7 +50,7 @@ static double tile_seconds(struct engine *engine, const struct activations *acti
     char error[256];
     size_t last = ((n + ((size_t)1 << zoom) - 1) / ((size_t)1 << zoom) - 1) / 256;
     double start = seconds(CLOCK_MONOTONIC);
-    if (attention_tile(engine, activations, (struct head_address){SECTION_DECODER, 5, 1}, zoom, last / 2, last, POOL_MAX, pixels, &width,
+    if (attention_tile(engine, activations, (struct head_address){SECTION_DECODER, 5, 1}, zoom, last / 2, last, POOL_MAX, WEIGHTING_NONE, pixels, &width,
                        &height, error, sizeof error) != ENGINE_OK)
         stop(error);
     return seconds(CLOCK_MONOTONIC) - start;

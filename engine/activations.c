@@ -10,7 +10,7 @@
 
 struct layout {
     size_t padded, q_stride, dim_panels;
-    size_t q, k, v, rows; /* floats of each; rows: of row_max and of row_inverse */
+    size_t q, k, v, rows; /* floats of each; rows: of each array of [heads, n] */
 };
 
 static struct layout layout_of(const struct model *model, size_t n) {
@@ -26,7 +26,7 @@ static struct layout layout_of(const struct model *model, size_t n) {
 }
 
 static size_t layer_bytes(const struct layout *l) {
-    return (l->q + l->k + l->v + 2 * l->rows) * sizeof(float);
+    return (l->q + l->k + l->v + 4 * l->rows) * sizeof(float);
 }
 
 uint64_t activations_size(const struct model *model, size_t n) {
@@ -35,7 +35,7 @@ uint64_t activations_size(const struct model *model, size_t n) {
     return sizeof(struct activations) + layers * sizeof(struct layer_activations) +
            memory_aligned_size(layers * layer_bytes(&l)) + n * sizeof(int32_t) +
            (model->config.position_bias != BIAS_NONE ? (size_t)model->config.heads * 2 * n * sizeof(float) : 0) +
-           layers * (size_t)model->config.heads * sizeof(float);
+           2 * layers * (size_t)model->config.heads * sizeof(float);
 }
 
 /* The places beyond n in the last panel of keys, and beyond head_dim in the last panel of v. */
@@ -85,7 +85,9 @@ struct activations *activations_create(const struct model *model, const int32_t 
     a->dim_panels = l.dim_panels;
     a->bytes = activations_size(model, n);
     a->ids = malloc(n * sizeof *a->ids);
-    if (!a->ids) goto failed;
+    a->value_largest = malloc(layers * (size_t)model->config.heads * sizeof *a->value_largest);
+    if (!a->ids || !a->value_largest) goto failed;
+    for (size_t i = 0; i < layers * (size_t)model->config.heads; i++) a->value_largest[i] = NAN;
     memcpy(a->ids, ids, n * sizeof *ids);
     a->block = memory_aligned(layers * layer_bytes(&l));
     if (!a->block) goto failed;
@@ -95,6 +97,8 @@ struct activations *activations_create(const struct model *model, const int32_t 
         a->layer[i] = (struct layer_activations){.q = block, .k = block + l.q, .v = block + l.q + l.k,
                                                  .row_max = block + l.q + l.k + l.v,
                                                  .row_inverse = block + l.q + l.k + l.v + l.rows,
+                                                 .value_norm = block + l.q + l.k + l.v + 2 * l.rows,
+                                                 .output_ratio = block + l.q + l.k + l.v + 3 * l.rows,
                                                  .sinks = a->layer[i].sinks};
         clear_padding(a, (int)i);
     }
@@ -110,6 +114,7 @@ void activations_destroy(struct activations *activations) {
     free(activations->bias);
     if (activations->model->config.layers > 0) free((float *)(uintptr_t)activations->layer[0].sinks); /* of all layers */
     free(activations->ids);
+    free(activations->value_largest);
     model_release(activations->model);
     free(activations);
 }
@@ -120,6 +125,13 @@ uint64_t activations_bytes(const struct activations *activations) {
 
 const struct model *activations_model(const struct activations *activations) {
     return activations->model;
+}
+
+const float *activations_value_norms(const struct activations *activations, struct head_address at) {
+    const struct model_config *c = &activations->model->config;
+    if (at.section != model_section(activations->model) || at.layer < 0 || at.layer >= c->layers || at.head < 0 || at.head >= c->heads)
+        return NULL;
+    return activations->layer[at.layer].value_norm + (size_t)at.head * activations->n;
 }
 
 bool activations_shape(const struct activations *activations, enum section section, size_t *queries, size_t *keys) {
@@ -139,6 +151,10 @@ void activations_copy_rows(struct activations *to, const struct activations *fro
     struct layer_activations *target = &to->layer[layer];
     size_t head_dim = (size_t)c->head_dim, whole = rows / PANEL, rest = rows % PANEL;
     memcpy(target->q, source->q, rows * to->q_stride * sizeof(float));
+    for (size_t h = 0; h < (size_t)c->heads; h++) {
+        memcpy(target->value_norm + h * to->n, source->value_norm + h * from->n, rows * sizeof(float));
+        memcpy(target->output_ratio + h * to->n, source->output_ratio + h * from->n, rows * sizeof(float));
+    }
     for (size_t kv = 0; kv < (size_t)c->kv_heads; kv++) {
         float *k = target->k + kv * to->padded * head_dim;
         const float *from_k = source->k + kv * from->padded * head_dim;

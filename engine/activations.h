@@ -1,6 +1,6 @@
 /*
  * activations.h: what a run leaves behind so that any weight can be computed again: per layer q and k after RoPE, v, and
- * per row the maximum and the inverse sum of its softmax, all float32. A weight is exp(score - max) * inverse, the very
+ * per row the maximum and the inverse sum of its softmax, and the norms of values and outputs, all float32. A weight is exp(score - max) * inverse, the very
  * operations of the run, so that it comes out with the same bits.
  *
  * Shapes    q [n, q_stride]; k [kv_heads, padded / PANEL, head_dim, PANEL]; v [kv_heads, dim_panels, padded, PANEL], where
@@ -17,6 +17,8 @@
 struct layer_activations {
     float *q, *k, *v;
     float *row_max, *row_inverse; /* [heads, n] */
+    float *value_norm;            /* [heads, n] norm(v_j W_O), value_norms.h */
+    float *output_ratio;          /* [heads, n] norm(output_i W_O) / norm(residual_i); -1 where the residual is 0 */
     const float *sinks;           /* [heads] logits that belong to no key; NULL: none */
 };
 
@@ -25,8 +27,9 @@ struct activations {
     int32_t *ids;
     size_t n, padded, q_stride, dim_panels;
     uint64_t bytes;
+    float *value_largest; /* [layers, heads] of the value-weighted maps; NAN: not looked for yet. The engine's thread fills it in */
     float *bias;  /* [heads, 2 n - 1] by j - i, as in position_bias.h; NULL: none */
-    float *block; /* all of q, k, v and the sums of rows, a layer after the other */
+    float *block; /* all of q, k, v and what rows have, a layer after the other */
     struct layer_activations layer[]; /* [layers] */
 };
 
@@ -35,7 +38,7 @@ uint64_t activations_size(const struct model *model, size_t n);
 /* Retains the model. NULL: no memory. Padding is cleared, the rest is not. */
 struct activations *activations_create(const struct model *model, const int32_t *ids, size_t n);
 
-/* Copies the first `rows` rows of q, k and v of one layer. Both of the same model, rows <= both n. */
+/* Copies the first `rows` rows of q, k, v and the norms of one layer. Both of the same model, rows <= both n. */
 void activations_copy_rows(struct activations *to, const struct activations *from, int layer, size_t rows);
 /* Stores row i of k and v, each [kv_heads * head_dim]. Different rows may be stored from different threads. */
 void activations_store_row(struct activations *activations, int layer, size_t i, const float *k, const float *v);

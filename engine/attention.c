@@ -25,7 +25,7 @@ static size_t sweep_floats(size_t n) {
 }
 
 size_t attention_scratch_floats(const struct model *model, size_t n) {
-    return attention_block_rows(n) * block_stride(n) + BLOCK_MARGIN + 2 * sweep_floats(n) + output_floats(model);
+    return attention_block_rows(n) * block_stride(n) + BLOCK_MARGIN + 2 * sweep_floats(n) + 2 * output_floats(model);
 }
 
 struct visibility attention_visibility(const struct model *model, int layer) {
@@ -44,6 +44,7 @@ void attention_scratch_init(struct attention_scratch *scratch, const struct mode
     scratch->sweep.sum = memory + block;
     scratch->sweep.max = memory + block + sweep_floats(n);
     scratch->output = memory + block + 2 * sweep_floats(n);
+    scratch->projected = scratch->output + output_floats(model);
 }
 
 void attention_weights(const struct activations *activations, const struct kernels *kernels, int layer, int head, size_t query0,

@@ -15,7 +15,8 @@
 struct attention_scratch {
     struct weight_block block;
     struct sweep_scratch sweep;
-    float *output; /* [BLOCK_ROWS, dim_panels, PANEL] */
+    float *output;    /* [BLOCK_ROWS, dim_panels, PANEL] */
+    float *projected; /* as output; of value_norms */
 };
 
 /* What the queries of a layer see. */

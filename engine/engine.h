@@ -36,7 +36,7 @@ enum engine_status {
 };
 
 /* Raised whenever any number that the engine returns may change: part of every analysis' id. */
-#define ENGINE_NUMERICS_VERSION 1
+#define ENGINE_NUMERICS_VERSION 2
 
 /* ---- sections ---------------------------------------------------------------------------------------------- */
 
@@ -137,6 +137,7 @@ enum statistic {
     STAT_DUPLICATE_ROWS, STAT_DUPLICATE_MASS, STAT_DUPLICATE_MASS_WITHOUT_SINKS,
     STAT_INDUCTION_ROWS, STAT_INDUCTION_MASS, STAT_INDUCTION_MASS_WITHOUT_SINKS,
     STAT_OFFSET_MODE, STAT_OFFSET_RATE, STAT_OFFSET_R2,
+    STAT_VALUE_SINK_SHARE, STAT_OUTPUT_RATIO,
     STAT_COUNT
 };
 
@@ -254,15 +255,27 @@ struct rectangle {
 enum engine_status attention_read(struct engine *engine, const struct activations *activations, struct head_address at,
                                   const struct rectangle *rectangle, float *weights, char *error, size_t error_size);
 
+/* The value-weighted map (Kobayashi et al. 2020) is each weight times norm(v_j W_O), the length of what key j has to give.
+ * These norms for one head: [n], borrowed. NULL: there is no such head. */
+const float *activations_value_norms(const struct activations *activations, struct head_address at);
+/* As attention_read, of the value-weighted map. */
+enum engine_status attention_read_values(struct engine *engine, const struct activations *activations, struct head_address at,
+                                         const struct rectangle *rectangle, float *weights, char *error, size_t error_size);
+/* The largest cell of the value-weighted map, by which its pictures are scaled. The first call goes over the whole map. */
+enum engine_status attention_largest_value(struct engine *engine, const struct activations *activations, struct head_address at,
+                                           float *largest, char *error, size_t error_size);
+
 enum pooling { POOL_MAX, POOL_MEAN };
+enum weighting { WEIGHTING_NONE, WEIGHTING_VALUE };
 
 /* One u8 tile of at most 256 x 256 pixels: level `zoom` halves the map (rounding up) zoom times, so that a pixel pools
  * 2^zoom x 2^zoom weights (mean: of those that the mask lets the query see); x counts along keys, y along queries.
- * pixels: room for 65536, row-major [*height, *width]; a pixel is round(255 sqrt(weight)). No key is left out.
+ * pixels: room for 65536, row-major [*height, *width]; a pixel is round(255 sqrt(weight)), or of the value-weighted map
+ * round(255 sqrt(cell / largest cell of the map)). No key is left out.
  * ENGINE_INVALID for a tile outside the map or a zoom beyond the level where one pixel is left. */
 enum engine_status attention_tile(struct engine *engine, const struct activations *activations, struct head_address at,
-                                  int zoom, size_t x, size_t y, enum pooling pooling, uint8_t *pixels, int *width,
-                                  int *height, char *error, size_t error_size);
+                                  int zoom, size_t x, size_t y, enum pooling pooling, enum weighting weighting,
+                                  uint8_t *pixels, int *width, int *height, char *error, size_t error_size);
 
 /* Per query: entropy, largest weight, weight on the excluded keys; per key: received weight (mean over the queries that see
  * it, itself left out; NAN where there are none). Each [queries], `received` [keys]; any may be NULL. `excluded`: of the section's

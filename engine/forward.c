@@ -13,6 +13,7 @@
 #include "engine/memory.h"
 #include "engine/rope.h"
 #include "engine/run.h"
+#include "engine/value_norms.h"
 #include "engine/weights.h"
 
 /* Rows that a thread takes at a time where rows are independent: whole panels of keys, so that no two threads share one. */
@@ -59,7 +60,7 @@ static struct sizes sizes_of(const struct kernels *kernels, const struct model *
     struct run strides;
     size_t row = strides_of(&strides, c);
     return (struct sizes){
-        .rows_floats = rows * row + whole_panels((size_t)c->d_model) + general_floats(&strides.general, c),
+        .rows_floats = rows * row + whole_panels(rows) + whole_panels((size_t)c->d_model) + general_floats(&strides.general, c),
         .worker_floats = whole_panels(attention_scratch_floats(model, n)) + linear_floats(kernels, c),
         .share_bytes = whole_panels(head_sums_size(n, c->causal)), /* a multiple of what double needs */
         .head_bytes = sizeof(struct head_statistics) + (2 * THUMBNAIL_BINS + 1) * THUMBNAIL_BINS,
@@ -69,7 +70,7 @@ static struct sizes sizes_of(const struct kernels *kernels, const struct model *
 uint64_t forward_size(const struct kernels *kernels, const struct model *model, int threads, size_t n) {
     struct sizes s = sizes_of(kernels, model, n, n);
     size_t heads = (size_t)model->config.heads, shares = heads * share_count(n), workers = (size_t)threads;
-    return activations_size(model, n) + (model->config.general ? 2 : 1) * text_facts_size(n) + memory_aligned_size(s.rows_floats * sizeof(float)) +
+    return activations_size(model, n) + value_factors_size(model, threads) + (model->config.general ? 2 : 1) * text_facts_size(n) + memory_aligned_size(s.rows_floats * sizeof(float)) +
            memory_aligned_size(workers * s.worker_floats * sizeof(float)) + workers * sizeof(struct worker) +
            memory_aligned_size(shares * s.share_bytes) + shares * sizeof(struct head_share) +
            heads * (s.head_bytes + sizeof(size_t)) + n * 2 * sizeof(uint32_t);
@@ -94,7 +95,8 @@ static bool take_rows(struct run *run, const struct sizes *s) {
     run->cosine = run->v + rows * run->kv_stride;
     run->sine = run->cosine + rows * run->pair_stride;
     run->norm_weight = run->sine + rows * run->pair_stride;
-    float *rest = run->norm_weight + whole_panels((size_t)run->config->d_model);
+    run->residual_norm = run->norm_weight + whole_panels((size_t)run->config->d_model);
+    float *rest = run->residual_norm + whole_panels(rows);
     if (run->config->general) general_init(&run->general, run->config, rows, rest);
     if (run->config->general || run->d_stride != (size_t)run->config->d_model || run->q_stride != (size_t)(run->config->heads * run->config->head_dim))
         memset(block, 0, s->rows_floats * sizeof *block); /* the padding of rows stays 0 */
@@ -289,18 +291,34 @@ static void project_qkv(struct run *run, const struct layer_weights *w, struct l
     run_phase(run, linear_work);
 }
 
+void run_value_norms(struct run *run, int worker, size_t first, size_t end) {
+    const struct model_config *c = run->config;
+    const struct activations *a = run->activations;
+    size_t head_dim = (size_t)c->head_dim;
+    for (size_t i = first; i < end; i++) {
+        const float *x = run->residual + i * run->d_stride;
+        run->residual_norm[i] = (float)sqrt(run->kernels->dot(x, x, (size_t)c->d_model));
+    }
+    for (int h = 0; h < c->heads; h++)
+        value_norms(run->kernels, run->model, &run->model->layer[run->layer], h,
+                    run->v + first * run->kv_stride + (size_t)(h / (c->heads / c->kv_heads)) * head_dim, run->kv_stride, end - first,
+                    run->worker[worker].attention.projected, a->layer[run->layer].value_norm + (size_t)h * a->n + run->reused + first);
+}
+
 static void rope_work(void *context, int worker) {
     struct run *run = context;
     const struct model_config *c = run->config;
     float *q = run->activations->layer[run->layer].q;
-    for (size_t i, end; !run_stopped(run) && run_next_rows(run, &i, &end); run_breathe(run, worker))
-        for (; i < end; i++) {
+    for (size_t first, end; !run_stopped(run) && run_next_rows(run, &first, &end); run_breathe(run, worker)) {
+        for (size_t i = first; i < end; i++) {
             size_t position = run->reused + i;
             const float *cosine = run->cosine + i * run->pair_stride, *sine = run->sine + i * run->pair_stride;
             rope_turn(c, (size_t)c->heads, cosine, sine, q + position * run->activations->q_stride);
             rope_turn(c, (size_t)c->kv_heads, cosine, sine, run->k + i * run->kv_stride);
             activations_store_row(run->activations, run->layer, position, run->k + i * run->kv_stride, run->v + i * run->kv_stride);
         }
+        run_value_norms(run, worker, first, end);
+    }
 }
 
 /* ---- attention ------------------------------------------------------------------------------------------------- */
@@ -312,13 +330,32 @@ static void finish_head(struct run *run, size_t head) {
         head_sums_add(&first->sums, &first[s].sums, run->n);
         thumbnail_sums_add(&first->thumbnails, &first[s].thumbnails, run->facts);
     }
-    if (!statistics_finish(run->facts, &first->sums, &run->statistics[head])) atomic_store(&run->not_finite, true);
+    const struct layer_activations *a = &run->activations->layer[run->layer];
+    if (!statistics_finish(run->facts, &first->sums, &run->statistics[head]) ||
+        !statistics_finish_values(run->facts, &first->sums, a->value_norm + head * run->n, a->output_ratio + head * run->n,
+                                  &run->statistics[head]))
+        atomic_store(&run->not_finite, true);
     thumbnail_finish(run->facts, &first->thumbnails, run->max + head * bins * bins, run->mean + head * bins * bins,
                      run->excluded + head * bins);
     for (size_t j = 0; j < run->n; j++)
         if (visible_receivers(run->facts->sees, run->n, j) >= SINK_QUERIES &&
             statistics_received(run->facts, &first->sums, j) > sink_weight)
             atomic_fetch_add_explicit(&run->receiving_heads[j], 1, memory_order_relaxed);
+}
+
+/* Rows first .. end - 1 of a head's output, which scratch holds from its block's first row on: to where the projection reads them,
+ * and their norms behind it. */
+static void put_output(struct run *run, size_t head, size_t first, size_t end, struct attention_scratch *scratch) {
+    size_t head_dim = (size_t)run->config->head_dim, width = run->activations->dim_panels * PANEL;
+    const float *output = scratch->output + (first - scratch->block.query0) * width;
+    float *ratio = run->activations->layer[run->layer].output_ratio + head * run->n + first;
+    value_norms(run->kernels, run->model, &run->model->layer[run->layer], (int)head, output, width, end - first, scratch->projected, ratio);
+    for (size_t i = first; i < end; i++) {
+        float residual = run->residual_norm[i - run->reused];
+        ratio[i - first] = residual > 0 ? ratio[i - first] / residual : -1;
+        if (run->keeps_output)
+            memcpy(run->mixed + (i - run->reused) * run->q_stride + head * head_dim, output + (i - first) * width, head_dim * sizeof(float));
+    }
 }
 
 static void attend_block(struct run *run, size_t head, size_t query0, struct worker *worker, struct head_share *share) {
@@ -331,12 +368,10 @@ static void attend_block(struct run *run, size_t head, size_t query0, struct wor
         a->row_inverse[head * run->n + query0 + r] = scratch->block.inverse[r];
     }
     attention_gather(run->kernels, run->facts, scratch, &share->sums, &share->thumbnails);
-    if (!run->keeps_output || query0 + rows <= run->reused) return;
+    statistics_values(run->facts, &scratch->block, a->value_norm + head * run->n, &share->sums);
+    if (query0 + rows <= run->reused) return;
     attention_output(run->activations, run->kernels, run->layer, (int)head, scratch);
-    size_t head_dim = (size_t)run->config->head_dim, width = run->activations->dim_panels * PANEL;
-    for (size_t i = larger(query0, run->reused); i < query0 + rows; i++)
-        memcpy(run->mixed + (i - run->reused) * run->q_stride + head * head_dim, scratch->output + (i - query0) * width,
-               head_dim * sizeof(float));
+    put_output(run, head, larger(query0, run->reused), query0 + rows, scratch);
 }
 
 /* A task is one share of one head: every shares-th block of rows, the longest rows first. */
@@ -378,6 +413,10 @@ static void run_layer(struct run *run, int layer) {
     run->layer = layer;
     run->keeps_output = layer + 1 < run->config->layers && run->rows > 0;
     run->facts = &run->facts_of[has_window(run->model, layer)];
+    if (!value_factors_prepare(run->engine, run->model, &run->model->layer[layer])) {
+        run->no_memory = true;
+        return;
+    }
     if (run->config->general) {
         run_general_layer(run, w);
         return;
@@ -403,6 +442,7 @@ static enum engine_status run_layers(struct run *run, char *error, size_t error_
         run_phase(run, embed_work);
     for (int layer = 0; layer < run->config->layers; layer++) {
         run_layer(run, layer);
+        if (run->no_memory) return engine_fail_memory(error, error_size);
         if (model_is_broken(run->model))
             return engine_fail(ENGINE_BROKEN, error, error_size,
                                "the model's file was cut short or replaced while it was in use; open it again");

@@ -267,8 +267,8 @@ static void qkv_work(void *context, int worker) {
     struct run *run = p->run;
     const struct model_config *c = run->config;
     float *q = run->activations->layer[run->layer].q;
-    for (size_t i, end; !run_stopped(run) && run_next_rows(run, &i, &end); run_breathe(run, worker))
-        for (; i < end; i++) {
+    for (size_t first, end; !run_stopped(run) && run_next_rows(run, &first, &end); run_breathe(run, worker)) {
+        for (size_t i = first; i < end; i++) {
             size_t position = run->reused + i;
             float *k = run->k + i * run->kv_stride, *v = run->v + i * run->kv_stride;
             finish_heads(p, p->q_bias, p->q_norm, p->q_heads, (size_t)c->heads, i, q + position * run->activations->q_stride);
@@ -276,6 +276,8 @@ static void qkv_work(void *context, int worker) {
             add(p->v_bias, (size_t)c->kv_heads * (size_t)c->head_dim, v);
             activations_store_row(run->activations, run->layer, position, k, v);
         }
+        run_value_norms(run, worker, first, end);
+    }
 }
 
 void general_attention_input(struct run *run, const struct layer_weights *w) {

@@ -180,7 +180,10 @@ void model_release(struct model *model) {
     tokenizer_destroy(model->tokenizer);
     for (size_t i = 0; i < model->mappings; i++) mapping_close(model->mapping[i]);
     free(model->mapping);
-    for (int i = 0; model->layer != NULL && i < model->config.layers; i++) free(model->layer[i].expert);
+    for (int i = 0; model->layer != NULL && i < model->config.layers; i++) {
+        free(model->layer[i].expert);
+        free(model->layer[i].value_factors);
+    }
     free(model->layer);
     for (int i = 0; i < ROPE_TABLES; i++) free(model->config.rope[i].frequency);
     free(model->strings);

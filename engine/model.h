@@ -6,6 +6,8 @@
 #ifndef HEADSCOPE_ENGINE_MODEL_H
 #define HEADSCOPE_ENGINE_MODEL_H
 
+#include <stdatomic.h>
+
 #include "engine/engine.h"
 
 /* GGUF's numbers (ggml_type), so that a file's value needs no translation. */
@@ -127,6 +129,8 @@ struct layer_weights {
     struct expert_weights *expert; /* [config.experts], owned by the model */
     int window;                    /* keys that a query sees: causal, so many up to itself; else so many on each side; 0: all */
     int rope;                      /* which of config.rope; -1: no rotary angles in this layer */
+
+    _Atomic(float *) value_factors; /* value_norms.h; made when a run first needs them, owned by the model */
 };
 
 struct mapping;   /* mapping.h: the mapped file, guarded against being cut short */

@@ -25,9 +25,10 @@ static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* Weights of rows query0 .. query0 + rows - 1 on the keys of whole panels from key_panel0 on; 0 where the mask hides them and beyond n. */
+/* Weights of rows query0 .. query0 + rows - 1 on the keys of whole panels from key_panel0 on; 0 where the mask hides them and beyond n.
+ * value_norm: what they are multiplied with, [n]; NULL: nothing. */
 static void read_rows(const struct engine *engine, const struct activations *a, struct head_address at, size_t query0, size_t rows,
-                      size_t key_panel0, size_t key_panels, float *weights, size_t stride) {
+                      size_t key_panel0, size_t key_panels, const float *value_norm, float *weights, size_t stride) {
     const struct layer_activations *l = &a->layer[at.layer];
     struct visibility sees = attention_visibility(a->model, at.layer);
     size_t key0 = key_panel0 * PANEL, keys = key_panels * PANEL;
@@ -40,11 +41,13 @@ static void read_rows(const struct engine *engine, const struct activations *a, 
                                      l->row_inverse[(size_t)at.head * a->n + i], row);
         memset(row, 0, hidden * sizeof *row);
         memset(row + visible, 0, (keys - visible) * sizeof *row);
+        for (size_t j = hidden; value_norm && j < visible; j++) row[j] *= value_norm[key0 + j];
     }
 }
 
-enum engine_status attention_read(struct engine *engine, const struct activations *activations, struct head_address at,
-                                  const struct rectangle *rectangle, float *weights, char *error, size_t error_size) {
+static enum engine_status read_rectangle(struct engine *engine, const struct activations *activations, struct head_address at,
+                                         const struct rectangle *rectangle, enum weighting weighting, float *weights, char *error,
+                                         size_t error_size) {
     enum engine_status status = check_head(activations, at, error, error_size);
     if (status != ENGINE_OK) return status;
     size_t n = activations->n, query0 = rectangle->query0, query1 = rectangle->query1, key0 = rectangle->key0, key1 = rectangle->key1;
@@ -54,14 +57,49 @@ enum engine_status attention_read(struct engine *engine, const struct activation
     if (query0 == query1 || key0 == key1) return ENGINE_OK;
     size_t panel0 = key0 / PANEL, panels = whole_panels(key1) / PANEL - panel0, stride = panels * PANEL, width = key1 - key0;
     float *block = memory_aligned(BLOCK_ROWS * stride * sizeof *block);
+    const float *value_norm = weighting == WEIGHTING_VALUE ? activations_value_norms(activations, at) : NULL;
     if (!block) return engine_fail_memory(error, error_size);
     for (size_t i = query0; i < query1; i += BLOCK_ROWS) {
         size_t rows = smaller(BLOCK_ROWS, query1 - i);
-        read_rows(engine, activations, at, i, rows, panel0, panels, block, stride);
+        read_rows(engine, activations, at, i, rows, panel0, panels, value_norm, block, stride);
         for (size_t r = 0; r < rows; r++)
             memcpy(weights + (i + r - query0) * width, block + r * stride + (key0 - panel0 * PANEL), width * sizeof *weights);
     }
     free(block);
+    return ENGINE_OK;
+}
+
+enum engine_status attention_read(struct engine *engine, const struct activations *activations, struct head_address at,
+                                  const struct rectangle *rectangle, float *weights, char *error, size_t error_size) {
+    return read_rectangle(engine, activations, at, rectangle, WEIGHTING_NONE, weights, error, error_size);
+}
+
+enum engine_status attention_read_values(struct engine *engine, const struct activations *activations, struct head_address at,
+                                         const struct rectangle *rectangle, float *weights, char *error, size_t error_size) {
+    return read_rectangle(engine, activations, at, rectangle, WEIGHTING_VALUE, weights, error, error_size);
+}
+
+enum engine_status attention_largest_value(struct engine *engine, const struct activations *activations, struct head_address at,
+                                           float *largest, char *error, size_t error_size) {
+    enum engine_status status = check_head(activations, at, error, error_size);
+    if (status != ENGINE_OK) return status;
+    float *known = activations->value_largest + (size_t)at.layer * (size_t)activations->model->config.heads + (size_t)at.head;
+    if (isnan(*known)) {
+        size_t n = activations->n, stride = whole_panels(n) + PANEL; /* not a multiple of a page */
+        float *block = memory_aligned(BLOCK_ROWS * stride * sizeof *block), most = 0;
+        if (!block) return engine_fail_memory(error, error_size);
+        for (size_t i = 0; i < n; i += BLOCK_ROWS) {
+            size_t rows = smaller(BLOCK_ROWS, n - i);
+            size_t keys = visible_end(attention_visibility(activations->model, at.layer), n, i + rows - 1);
+            read_rows(engine, activations, at, i, rows, 0, whole_panels(keys) / PANEL,
+                      activations_value_norms(activations, at), block, stride);
+            for (size_t r = 0; r < rows; r++)
+                for (size_t j = 0; j < keys; j++) most = block[r * stride + j] > most ? block[r * stride + j] : most;
+        }
+        free(block);
+        *known = most;
+    }
+    *largest = *known;
     return ENGINE_OK;
 }
 
@@ -97,6 +135,8 @@ struct tile {
     size_t query0, query1, key0, key1;
     size_t width;                  /* pixels */
     enum pooling pooling;
+    const float *value_norm;       /* NULL: plain weights */
+    float scale;                   /* what a pixel is multiplied with */
     float *block, *sum, *max;      /* [BLOCK_ROWS, stride], [stride], [stride] */
     size_t panel0, stride;
     float total[TILE], largest[TILE]; /* of one row of pixels */
@@ -111,7 +151,7 @@ static void tile_rows(struct tile *t, size_t query, size_t rows) {
     if (key1 <= t->key0) return;
     size_t panels = whole_panels(key1) / PANEL - t->panel0, skip = t->key0 - t->panel0 * PANEL;
     const struct kernels *kernels = t->engine->kernels;
-    read_rows(t->engine, t->activations, t->at, query, rows, t->panel0, panels, t->block, t->stride);
+    read_rows(t->engine, t->activations, t->at, query, rows, t->panel0, panels, t->value_norm, t->block, t->stride);
     kernels->column_sweep(t->block, t->stride, rows, ones, panels * PANEL, t->sum, t->max);
     for (size_t x = 0; x < t->width && t->key0 + x * t->pixel < key1; x++) {
         size_t first = x * t->pixel, keys = smaller(t->pixel, key1 - t->key0 - first);
@@ -130,12 +170,13 @@ static void tile_pixels(struct tile *t, size_t query, size_t query_end, uint8_t 
             double pairs = visible_pairs(t->sees, t->activations->n, query, query_end, key, smaller(key + t->pixel, t->key1));
             t->largest[x] = pairs > 0 ? (float)((double)t->total[x] / pairs) : 0;
         }
+    for (size_t x = 0; t->value_norm && x < t->width; x++) t->largest[x] = fminf(t->largest[x] * t->scale, 1);
     sqrt_bytes(t->largest, t->width, pixels);
 }
 
 enum engine_status attention_tile(struct engine *engine, const struct activations *activations, struct head_address at, int zoom,
-                                  size_t x, size_t y, enum pooling pooling, uint8_t *pixels, int *width, int *height, char *error,
-                                  size_t error_size) {
+                                  size_t x, size_t y, enum pooling pooling, enum weighting weighting, uint8_t *pixels, int *width,
+                                  int *height, char *error, size_t error_size) {
     enum engine_status status = check_head(activations, at, error, error_size);
     if (status != ENGINE_OK) return status;
     size_t n = activations->n;
@@ -152,6 +193,13 @@ enum engine_status attention_tile(struct engine *engine, const struct activation
                      .query0 = y * TILE * pixel, .query1 = smaller((y + 1) * TILE * pixel, n),
                      .key0 = x * TILE * pixel, .key1 = smaller((x + 1) * TILE * pixel, n),
                      .width = smaller(TILE, side - x * TILE), .pooling = pooling};
+    if (weighting == WEIGHTING_VALUE) {
+        float largest;
+        status = attention_largest_value(engine, activations, at, &largest, error, error_size);
+        if (status != ENGINE_OK) return status;
+        t.value_norm = activations_value_norms(activations, at);
+        t.scale = largest > 0 ? 1 / largest : 0;
+    }
     t.panel0 = t.key0 / PANEL;
     t.stride = whole_panels(t.key1) - t.panel0 * PANEL + PANEL; /* not a multiple of a page */
     t.block = memory_aligned((BLOCK_ROWS + 2) * t.stride * sizeof *t.block);

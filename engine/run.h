@@ -58,6 +58,7 @@ struct run {
     struct general_rows general;
     size_t d_stride, q_stride, ff_stride, kv_stride, pair_stride;
     float *norm_weight; /* [d_model] */
+    float *residual_norm; /* [rows] norm of the residual entering the layer */
 
     struct worker *worker;    /* [threads] */
     struct head_share *share; /* [heads, shares] */
@@ -71,7 +72,7 @@ struct run {
     struct linear linear;
     void *blocks[8];
     int block_count;
-    bool to_publish;
+    bool to_publish, no_memory;
     _Atomic size_t next;
     _Atomic bool cancelled, not_finite;
     struct timespec last_breath;
@@ -87,6 +88,8 @@ void run_phase(struct run *run, pool_work *work);
 void run_phase_with(struct run *run, pool_work *work, void *context);
 /* The next rows of a phase whose rows are independent, counted from row 0 of the residual stream. False: none are left. */
 bool run_next_rows(struct run *run, size_t *first, size_t *end);
+/* Norms of the residual and of the values of rows first .. end - 1 (at most BLOCK_ROWS), whose v are in run->v. */
+void run_value_norms(struct run *run, int worker, size_t first, size_t end);
 /* Runs the linear layers in run->linear. */
 void run_linear(struct run *run);
 struct linear run_linear_from(struct run *run, const float *x, size_t x_stride, bool accumulate);

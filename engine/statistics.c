@@ -27,6 +27,8 @@ const struct statistic_field statistic_fields[STAT_COUNT] = {
     [STAT_OFFSET_MODE] = {"offset_mode", true, false},
     [STAT_OFFSET_RATE] = {"offset_rate", false, false},
     [STAT_OFFSET_R2] = {"offset_r2", false, false},
+    [STAT_VALUE_SINK_SHARE] = {"value_sink_share", false, false},
+    [STAT_OUTPUT_RATIO] = {"output_ratio", false, false},
 };
 
 /* Below this share of a row's weight outside S, a ratio to it proves nothing. */
@@ -62,6 +64,8 @@ void head_sums_add(struct head_sums *to, const struct head_sums *from, size_t n)
     to->previous_excluded += from->previous_excluded;
     to->next_excluded += from->next_excluded;
     to->local_excluded += from->local_excluded;
+    to->self_value += from->self_value;
+    to->self_value_excluded += from->self_value_excluded;
     add_kind(&to->duplicate, &from->duplicate);
     add_kind(&to->induction, &from->induction);
     for (size_t i = 0; i < to->offsets; i++) to->offset[i] += from->offset[i];
@@ -262,6 +266,15 @@ void statistics_diagonal(const struct weight_block *block, struct head_sums *sum
     }
 }
 
+void statistics_values(const struct text_facts *facts, const struct weight_block *block, const float *value_norm, struct head_sums *sums) {
+    for (size_t r = block->query0 == 0 ? facts_first_row(facts) : 0; r < block->rows; r++) {
+        size_t i = block->query0 + r;
+        double value = (double)(block->e[r * block->stride + i] * block->inverse[r]) * (double)value_norm[i];
+        sums->self_value += value;
+        if (!(facts->keep[i] > 0)) sums->self_value_excluded += value;
+    }
+}
+
 /* ---- finish ---------------------------------------------------------------------------------------------------- */
 
 static double ratio_or_nan(double part, double outside, double rows) {
@@ -351,6 +364,21 @@ bool statistics_finish(const struct text_facts *facts, const struct head_sums *s
     value[STAT_OFFSET_MODE] = (double)mode - (double)zero;
     value[STAT_OFFSET_RATE] = (double)sums->modes[mode] / rows;
     value[STAT_OFFSET_R2] = offset_r2(facts, sums, total);
+    return true;
+}
+
+bool statistics_finish_values(const struct text_facts *facts, const struct head_sums *sums, const float *value_norm,
+                              const float *output_ratio, struct head_statistics *statistics) {
+    double all = sums->self_value, excluded = sums->self_value_excluded, ratio = 0;
+    size_t rows = 0;
+    for (size_t j = 0; j < facts->n; j++) all += sums->key[j] * (double)value_norm[j];
+    for (size_t s = 0; s < facts->excluded_count; s++)
+        excluded += sums->key[facts->excluded[s]] * (double)value_norm[facts->excluded[s]];
+    for (size_t i = facts_first_row(facts); i < facts->n; i++)
+        if (output_ratio[i] >= 0) ratio += (double)output_ratio[i], rows++;
+    if (!isfinite(all) || !isfinite(ratio)) return false;
+    statistics->value[STAT_VALUE_SINK_SHARE] = all > 0 ? fmin(fmax(excluded / all, 0), 1) : NAN;
+    statistics->value[STAT_OUTPUT_RATIO] = rows ? ratio / (double)rows : NAN;
     return true;
 }
 

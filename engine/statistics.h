@@ -44,6 +44,7 @@ struct head_sums {
     double entropy, entropy_normalised, effective_keys, max_weight, squares;
     double self_excluded, previous_excluded, next_excluded, local_excluded; /* part of these masses that lies on S */
     struct kind_sums duplicate, induction;
+    double self_value, self_value_excluded; /* sum over R of A_ii norm(v_i W_O): of all rows, of those whose key is in S */
     size_t offsets;  /* as in text_facts */
     double *offset;  /* [offsets] offset[n - 1 - d]: sum over R of A_i,i-d */
     double *key;     /* [n] key[j]: sum over other queries of A_ij */
@@ -64,11 +65,19 @@ void statistics_columns(const struct kernels *kernels, const float *column_sums,
 /* After all column sums of the block: its own diagonal is left out again. */
 void statistics_diagonal(const struct weight_block *block, struct head_sums *sums);
 
+/* The diagonal's part of the value-weighted map. value_norm: [n] norm(v_j W_O). */
+void statistics_values(const struct text_facts *facts, const struct weight_block *block, const float *value_norm, struct head_sums *sums);
+
 /* Entropy of a row, 0 or more; sink as in struct weight_block. */
 double row_entropy(const struct softmax_sums *row, double sink);
 
 /* false if some sum is not finite. */
 bool statistics_finish(const struct text_facts *facts, const struct head_sums *sums, struct head_statistics *statistics);
+
+/* The statistics of values and outputs, after statistics_finish. output_ratio: [n] of each query, negative where there is none.
+ * false if some sum is not finite. */
+bool statistics_finish_values(const struct text_facts *facts, const struct head_sums *sums, const float *value_norm,
+                              const float *output_ratio, struct head_statistics *statistics);
 
 /* Received weight of key j, mean over the other queries that see it; NAN where there are none. */
 double statistics_received(const struct text_facts *facts, const struct head_sums *sums, size_t j);

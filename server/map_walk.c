@@ -34,8 +34,11 @@ static void map_walk_read(void *context, struct engine *engine) {
     rows.query0 = walk->rectangle.query0 + walk->row;
     rows.query1 = rows.query0 + walk->rows;
     struct head_address at = {model_section(activations_model(walk->lease.activations)), (int)walk->layer, (int)walk->head};
-    walk->status = attention_read(engine, walk->lease.activations, at, &rows, walk->block, walk->error,
-                                  sizeof walk->error);
+    bool values = walk->weighting == WEIGHTING_VALUE;
+    walk->status = (values ? attention_read_values : attention_read)(engine, walk->lease.activations, at, &rows, walk->block,
+                                                                     walk->error, sizeof walk->error);
+    if (walk->status == ENGINE_OK && values && walk->scaled)
+        walk->status = attention_largest_value(engine, walk->lease.activations, at, &walk->largest, walk->error, sizeof walk->error);
 }
 
 /* Starts reading the next block; false when there is none. */

@@ -16,9 +16,12 @@ struct map_walk {
     struct activation_lease lease; /* given back by map_walk_finish */
     size_t layer, head, head_end;
     struct rectangle rectangle;
+    enum weighting weighting;
+    bool scaled; /* cells are to be divided by the largest of the head's value-weighted map */
 
     /* the block: rows x columns of `head`, beginning at query rectangle.query0 + row */
     float *block;
+    float largest; /* of the map, where scaled */
     size_t rows, columns, row;
 
     size_t rows_max, next_head, next_row;

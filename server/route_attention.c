@@ -1,6 +1,7 @@
 #include "server/route_attention.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,15 @@
 #define PNG_WEIGHTS_MAX ((size_t)2048 * 2048)
 #define TILE_SIDE ((size_t)256)
 
-static const char *const cut_names[] = {"queries", "keys", NULL};
+static const char *const cut_names[] = {"queries", "keys", "weighting", NULL};
+
+/* The weights themselves, or the value-weighted map. */
+static bool weighting_of_request(const struct http_request *request, enum weighting *weighting, struct problem *problem) {
+    const char *text = http_query(request, "weighting");
+    *weighting = text && !strcmp(text, "value") ? WEIGHTING_VALUE : WEIGHTING_NONE;
+    return !text || !strcmp(text, "value") || !strcmp(text, "none") ||
+           problem_set(problem, 400, "weighting must be none or value, not '%.24s'", text);
+}
 
 /* ---- a head's map, or a cut of it -------------------------------------------------------------------------------- */
 
@@ -29,7 +38,7 @@ static struct map_walk *walk_of_request(struct app *app, struct http_request *re
     }
     walk->analyses = app->analyses;
     walk->worker = app->worker;
-    bool fine = api_query_known(request, cut_names, &problem);
+    bool fine = api_query_known(request, cut_names, &problem) && weighting_of_request(request, &walk->weighting, &problem);
     if (!fine) {
         problem_reply(request, &problem);
     } else if (api_head(app, request, &walk->lease, &walk->layer, all_heads ? NULL : &head)) {
@@ -44,9 +53,10 @@ static struct map_walk *walk_of_request(struct app *app, struct http_request *re
             fine = problem_set(&problem, 413, "these are %zu weights, and .%s gives %zu at most; ask for .npy, or cut with "
                                "?queries=a:b&keys=c:d", weights, end, weights_max);
         if (!fine) problem_reply(request, &problem);
-        if (fine && !api_immutable(request, http_capture(request, 0), "/attention/%zu/%zu-%zu.%s?%zu:%zu,%zu:%zu",
+        if (fine && !api_immutable(request, http_capture(request, 0), "/attention/%zu/%zu-%zu.%s?%zu:%zu,%zu:%zu,%d",
                                    walk->layer, walk->head,
-                                   walk->head_end, end, r->query0, r->query1, r->key0, r->key1))
+                                   walk->head_end, end, r->query0, r->query1, r->key0, r->key1,
+                                   (int)walk->weighting))
             return walk;
     }
     map_walk_finish(walk);
@@ -158,13 +168,15 @@ static bool png_row(void *context, size_t index, uint8_t *cells) {
     struct map_walk *walk = rows->walk;
     if (index >= walk->row + walk->rows && map_walk_next(walk, &rows->patience, &rows->problem) <= 0) return false;
     const float *weights = walk->block + (index - walk->row) * walk->columns;
-    for (size_t i = 0; i < walk->columns; i++) cells[i] = (uint8_t)lrintf(255.0f * sqrtf(fminf(weights[i], 1.0f)));
+    float scale = !walk->scaled ? 1 : walk->largest > 0 ? 1 / walk->largest : 0;
+    for (size_t i = 0; i < walk->columns; i++) cells[i] = (uint8_t)lrintf(255.0f * sqrtf(fminf(weights[i] * scale, 1.0f)));
     return true;
 }
 
 void route_attention_png(struct app *app, struct http_request *request) {
     struct map_walk *walk = walk_of_request(app, request, "png", false, PNG_WEIGHTS_MAX);
     if (!walk) return;
+    walk->scaled = walk->weighting == WEIGHTING_VALUE;
     struct png_rows rows = {.walk = walk, .patience = patience_of_request(request)};
     char *bytes = NULL;
     size_t size = 0;
@@ -194,6 +206,8 @@ struct tile {
     const struct activations *activations;
     size_t layer, head, zoom, x, y;
     enum pooling pooling;
+    enum weighting weighting;
+    float largest; /* of a value-weighted map */
     uint8_t *pixels;
     int width, height;
     enum engine_status status;
@@ -203,7 +217,10 @@ struct tile {
 static void tile_read(void *context, struct engine *engine) {
     struct tile *tile = context;
     struct head_address at = {model_section(activations_model(tile->activations)), (int)tile->layer, (int)tile->head};
-    tile->status = attention_tile(engine, tile->activations, at, (int)tile->zoom, tile->x, tile->y, tile->pooling, tile->pixels, &tile->width, &tile->height, tile->error, sizeof tile->error);
+    tile->status = attention_tile(engine, tile->activations, at, (int)tile->zoom, tile->x, tile->y, tile->pooling, tile->weighting,
+                                  tile->pixels, &tile->width, &tile->height, tile->error, sizeof tile->error);
+    if (tile->status == ENGINE_OK && tile->weighting == WEIGHTING_VALUE)
+        tile->status = attention_largest_value(engine, tile->activations, at, &tile->largest, tile->error, sizeof tile->error);
 }
 
 /* The zoom and the place, within the map's levels: the last is the one where a single pixel is left. */
@@ -222,9 +239,9 @@ static bool tile_place(const struct http_request *request, struct tile *tile, st
 }
 
 static bool tile_pooling(const struct http_request *request, struct tile *tile, struct problem *problem) {
-    static const char *const known[] = {"pool", NULL};
+    static const char *const known[] = {"pool", "weighting", NULL};
     const char *pool = http_query(request, "pool");
-    if (!api_query_known(request, known, problem)) return false;
+    if (!api_query_known(request, known, problem) || !weighting_of_request(request, &tile->weighting, problem)) return false;
     tile->pooling = pool && !strcmp(pool, "mean") ? POOL_MEAN : POOL_MAX;
     return !pool || !strcmp(pool, "mean") || !strcmp(pool, "max") ||
            problem_set(problem, 400, "pool must be max or mean, not '%.24s'", pool);
@@ -243,9 +260,9 @@ void route_tile(struct app *app, struct http_request *request) {
     tile.activations = lease.activations;
     bool fine = tile_place(request, &tile, &problem), answered = false;
     if (fine)
-        answered = api_immutable(request, http_capture(request, 0), "/tile/%zu/%zu/%zu/%zu/%zu?%d", tile.layer, tile.head,
+        answered = api_immutable(request, http_capture(request, 0), "/tile/%zu/%zu/%zu/%zu/%zu?%d,%d", tile.layer, tile.head,
                                  tile.zoom, tile.x,
-                                 tile.y, (int)tile.pooling);
+                                 tile.y, (int)tile.pooling, (int)tile.weighting);
     if (fine && !answered) {
         tile.pixels = malloc(TILE_SIDE * TILE_SIDE);
         fine = tile.pixels ? worker_ask(app->worker, tile_read, &tile, &patience, &problem) : problem_memory(&problem);
@@ -253,6 +270,11 @@ void route_tile(struct app *app, struct http_request *request) {
     }
     analyses_release_activations(app->analyses, &lease);
     if (answered) return;
+    if (fine && tile.weighting == WEIGHTING_VALUE) {
+        char largest[32];
+        snprintf(largest, sizeof largest, "%.9g", (double)tile.largest);
+        http_set_header(request, "Headscope-Largest", largest);
+    }
     if (fine) {
         http_reply(request, 200, TYPE_BYTES, tile.pixels, (size_t)tile.width * (size_t)tile.height);
     } else {

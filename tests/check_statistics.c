@@ -267,7 +267,7 @@ static void check_tiles(struct engine *engine, const struct example *x, int head
         for (int mean = 0; mean < 2; mean++)
             for (size_t tile = 0; tile < tiles * tiles; tile++) {
                 size_t tx = tile % tiles, ty = tile / tiles;
-                ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, zoom, tx, ty, mean ? POOL_MEAN : POOL_MAX, pixels,
+                ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, zoom, tx, ty, mean ? POOL_MEAN : POOL_MAX, WEIGHTING_NONE, pixels,
                                                 &width, &height, error, sizeof error), ENGINE_OK);
                 ck_assert_uint_eq((size_t)width, side - tx * 256 < 256 ? side - tx * 256 : 256);
                 ck_assert_uint_eq((size_t)height, side - ty * 256 < 256 ? side - ty * 256 : 256);
@@ -283,12 +283,12 @@ static void check_tiles(struct engine *engine, const struct example *x, int head
                     compare_byte(pixels[p], mean ? (count > 0 ? sum / count : 0) : max);
                 }
             }
-        ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, zoom, tiles, 0, POOL_MAX, pixels, &width, &height, error,
+        ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, zoom, tiles, 0, POOL_MAX, WEIGHTING_NONE, pixels, &width, &height, error,
                                         sizeof error), ENGINE_INVALID);
     }
-    ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, 20, 0, 0, POOL_MAX, pixels, &width, &height, error, sizeof error),
+    ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, head}, 20, 0, 0, POOL_MAX, WEIGHTING_NONE, pixels, &width, &height, error, sizeof error),
                      ENGINE_INVALID);
-    ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, 4}, 0, 0, 0, POOL_MAX, pixels, &width, &height, error, sizeof error),
+    ck_assert_int_eq(attention_tile(engine, x->activations, (struct head_address){model_section(&x->model), 0, 4}, 0, 0, 0, POOL_MAX, WEIGHTING_NONE, pixels, &width, &height, error, sizeof error),
                      ENGINE_INVALID);
 }
 

@@ -190,6 +190,20 @@ export const STATISTICS = [
     group: 'Whether it follows repeats',
     means: 'How many tokens have an earlier copy whose follower they can see: the same for every head.',
   },
+  {
+    name: 'value_sink_share',
+    label: 'Moved from sinks',
+    unit: 'share',
+    group: 'How much it moves',
+    means: 'The share of all that the head moves (weight times the length of what the key gives) that comes from sinks.',
+  },
+  {
+    name: 'output_ratio',
+    label: 'Output',
+    unit: 'share',
+    group: 'How much it moves',
+    means: 'How long the head\u2019s output is beside the residual stream that its layer reads.',
+  },
 ];
 
 const BY_NAME = new Map(STATISTICS.map((s) => [s.name, s]));
