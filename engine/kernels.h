@@ -73,6 +73,8 @@ struct kernels {
     double (*dot)(const float *x, const float *y, size_t n); /* any n */
     /* Keys j < n with ids[j] == id, any n. */
     void (*match_sums)(const float *e, const float *keep, const int32_t *ids, size_t n, int32_t id, struct kept_sums *sums);
+    /* Jensen-Shannon divergence of two rows that sum to 1, in nats; n a multiple of PANEL. See kernels_divergence.h. */
+    double (*divergence)(const float *p, const float *q, size_t n);
 
     /* y = x / sqrt(mean(x^2) + epsilon) * weight (Zhang & Sennrich 2019), any n. Returns sum(x^2): not finite where x is not. */
     double (*rms_norm)(const float *x, const float *weight, size_t n, float epsilon, float *y);

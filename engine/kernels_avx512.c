@@ -146,6 +146,7 @@ static const struct kernels table = {
     .pool_cell = pool_cell,
     .dot = dot,
     .match_sums = match_sums,
+    .divergence = divergence,
     .rms_norm = rms_norm,
     .swiglu = swiglu,
     .unpack_f16 = unpack_f16,

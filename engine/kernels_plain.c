@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/half.h"
+#include "engine/kernels_divergence.h"
 
 /* exp(x) to 1 or 2 ulp where the result is a normal float, 0 below, largest finite above.
  * x = n ln 2 + r, |r| <= ln 2 / 2: 2^n times a polynomial in r (coefficients: Moshier, Cephes, expf). ln 2 is taken off in
@@ -200,6 +201,7 @@ const struct kernels kernels_plain = {
     .pool_cell = pool_cell,
     .dot = dot,
     .match_sums = match_sums,
+    .divergence = divergence,
     .rms_norm = rms_norm,
     .swiglu = swiglu,
     .unpack_f16 = unpack_f16,

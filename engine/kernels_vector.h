@@ -6,6 +6,8 @@
  * v_min, v_round, v_power (p 2^n, or 0 where x is below the limit), v_sum (to double), v_largest, v_equal (bit mask),
  * v_keep_equal (e where ids are id, else 0), v_add_to_double, and the tile shape ROW_TILE, PANEL_TILE.
  */
+#include "engine/kernels_divergence.h"
+
 enum { PANEL_VECTORS = PANEL / WIDTH, CHUNK = 512 };
 
 #define UNROLL _Pragma("GCC unroll 16")

@@ -8,6 +8,7 @@
 #include "engine/attention.h"
 #include "engine/engine_internal.h"
 #include "engine/memory.h"
+#include "engine/reading.h"
 
 enum { TILE = 256 };
 
@@ -266,4 +267,15 @@ enum engine_status attention_series(struct engine *engine, const struct activati
     free(memory);
     free(received);
     return ENGINE_OK;
+}
+
+/* ---- for the other readers ---------------------------------------------------------------------------------------- */
+
+enum engine_status reading_check(const struct activations *activations, struct head_address at, char *error, size_t error_size) {
+    return check_head(activations, at, error, error_size);
+}
+
+void reading_rows(const struct engine *engine, const struct activations *activations, struct head_address at, size_t query0,
+                  size_t rows, size_t key_panel0, size_t key_panels, float *weights, size_t stride) {
+    read_rows(engine, activations, at, query0, rows, key_panel0, key_panels, NULL, weights, stride);
 }
