@@ -65,6 +65,8 @@ struct model_info {
     int layers, heads, kv_heads, head_dim, d_model;
     int context;               /* the most tokens that the model reads */
     int vocabulary;
+    int token_types;           /* how many types (segments) it reads beside the ids; 0: none */
+    bool pairs;                /* its tokenizer knows how two texts go together */
     bool causal;               /* queries see no later keys; of an encoder and a decoder: the decoder's do not */
     int encoder_layers, encoder_heads; /* of a model with an encoder and a decoder, whose other numbers are the decoder's; else 0 */
     int decoder_start;         /* the id that its decoder begins every text with; -1: none, or not known */
@@ -118,7 +120,8 @@ struct tokenize_options {
 /* text: `size` bytes of UTF-8, may hold NULs. Invalid UTF-8: ENGINE_INVALID, with the byte offset in `error`.
  * *tokens: *n of them, freed with free(). Byte ranges point into the user's own text, whatever was normalised: they ascend, leave out
  * what was dropped (white space between BERT's words), overlap where one character became several tokens, and are empty where a
- * token was made of nothing in the text (an inserted space). A tokenizer that changes nothing gives ranges that tile the text. */
+ * token was made of nothing in the text (an inserted space). A tokenizer that changes nothing gives ranges that tile the text.
+ * ENGINE_INVALID for a pair where info->pairs is false. */
 enum engine_status model_tokenize(const struct model *model, const char *text, size_t size,
                                   const struct tokenize_options *options, struct token **tokens, size_t *n,
                                   char *error, size_t error_size);

@@ -80,6 +80,8 @@ static enum engine_status describe(struct model *model, struct gguf_string name,
     model->info.d_model = config->d_model;
     model->info.context = config->context;
     model->info.vocabulary = config->vocabulary;
+    model->info.token_types = model->token_types.data != NULL ? (int)model->token_types.rows : 0;
+    model->info.pairs = model->tokenizer != NULL && tokenizer_takes_pairs(model->tokenizer);
     model->info.causal = config->causal;
     model->info.decoder_start = -1;
     /* The file's name need not be UTF-8, and all of this goes into JSON and onto terminals. */

@@ -15,8 +15,6 @@ struct tokenizer *tokenizer_create(void) {
     struct tokenizer *made = calloc(1, sizeof *made);
     if (made == NULL) return NULL;
     template_add(&made->single, (struct template_piece){.text = true});
-    template_add(&made->pair, (struct template_piece){.text = true});
-    template_add(&made->pair, (struct template_piece){.text = true, .sequence = 1, .type = 1});
     return made;
 }
 
@@ -47,6 +45,10 @@ const char *tokenizer_name(const struct tokenizer *tokenizer) {
 
 size_t tokenizer_vocabulary(const struct tokenizer *tokenizer) {
     return vocabulary_count(tokenizer->vocabulary);
+}
+
+bool tokenizer_takes_pairs(const struct tokenizer *tokenizer) {
+    return tokenizer->pair.count > 0;
 }
 
 static void hash_template(const struct template *template, struct sha256_ctx *context) {
@@ -206,6 +208,9 @@ enum engine_status tokenizer_run(const struct tokenizer *tokenizer, const char *
     enum engine_status status = check_text(text, size, error, error_size);
     if (status == ENGINE_OK) status = check_text(texts[1], sizes[1], error, error_size);
     if (status != ENGINE_OK) return status;
+    if (options->pair != NULL && !tokenizer_takes_pairs(tokenizer))
+        return engine_fail(ENGINE_INVALID, error, error_size,
+                           "the tokenizer, %s, does not say how a pair of texts goes together; leave the second text out", tokenizer->name);
     struct run run = {.tokenizer = tokenizer, .options = options, .error = error, .error_size = error_size};
     run.matcher = matcher_create();
     if (run.matcher != NULL) run.splitter = splitter_create(&tokenizer->pretokenizer, run.matcher);

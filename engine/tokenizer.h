@@ -19,6 +19,7 @@ void tokenizer_destroy(struct tokenizer *tokenizer); /* NULL is fine */
 
 const char *tokenizer_name(const struct tokenizer *tokenizer); /* "bpe (smollm)" */
 size_t tokenizer_vocabulary(const struct tokenizer *tokenizer); /* the largest id and one */
+bool tokenizer_takes_pairs(const struct tokenizer *tokenizer);
 void tokenizer_digest(const struct tokenizer *tokenizer, char digest[65]);
 
 /* As model_tokenize and model_token_bytes. */

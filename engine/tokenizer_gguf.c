@@ -202,20 +202,20 @@ static enum engine_status read_scores(struct reading *r, double **scores) {
 
 /* ---- pieces ------------------------------------------------------------------------------------------------ */
 
-/* `start` A `end`, and for a pair the same once more for B, without `start` unless `start_again`. */
-static enum engine_status make_template(struct reading *r, uint32_t start, uint32_t end, bool start_again) {
+/* `start` A `end`; for a pair, where there are any, B `end` behind it. Encoders are trained on pairs; GGUF files of decoders know none. */
+static enum engine_status make_template(struct reading *r, uint32_t start, uint32_t end, bool pairs) {
     struct tokenizer *tokenizer = r->tokenizer;
     tokenizer->single.count = tokenizer->pair.count = 0;
     for (uint8_t sequence = 0; sequence < 2; sequence++) {
         struct template_piece pieces[3];
         size_t count = 0;
-        if (start != BPE_NONE && (sequence == 0 || start_again))
+        if (start != BPE_NONE && sequence == 0)
             pieces[count++] = (struct template_piece){.id = start, .type = sequence};
         pieces[count++] = (struct template_piece){.text = true, .sequence = sequence, .type = sequence};
         if (end != BPE_NONE) pieces[count++] = (struct template_piece){.id = end, .type = sequence};
         for (size_t i = 0; i < count; i++) {
             if (sequence == 0) template_add(&tokenizer->single, pieces[i]);
-            template_add(&tokenizer->pair, pieces[i]);
+            if (pairs) template_add(&tokenizer->pair, pieces[i]);
         }
     }
     return ENGINE_OK;
@@ -304,7 +304,7 @@ static enum engine_status read_gpt2(struct reading *r) {
     if (status == ENGINE_OK)
         status = read_added(r, PREFIX "add_bos_token", PREFIX "bos_token_id", named->adds_start, &start);
     if (status == ENGINE_OK) status = read_added(r, PREFIX "add_eos_token", PREFIX "eos_token_id", false, &end);
-    return status == ENGINE_OK ? make_template(r, start, end, true) : status;
+    return status == ENGINE_OK ? make_template(r, start, end, false) : status;
 }
 
 /* ---- llama: SentencePiece's BPE ---------------------------------------------------------------------------- */
@@ -341,7 +341,7 @@ static enum engine_status read_llama(struct reading *r) {
     if (status == ENGINE_OK) status = make_scored(r, options);
     if (status == ENGINE_OK) status = read_added(r, PREFIX "add_bos_token", PREFIX "bos_token_id", true, &start);
     if (status == ENGINE_OK) status = read_added(r, PREFIX "add_eos_token", PREFIX "eos_token_id", false, &end);
-    return status == ENGINE_OK ? make_template(r, start, end, true) : status;
+    return status == ENGINE_OK ? make_template(r, start, end, false) : status;
 }
 
 /* ---- bert: WordPiece --------------------------------------------------------------------------------------- */
@@ -409,7 +409,7 @@ static enum engine_status read_bert(struct reading *r) {
         status = wordpiece_create(r->tokenizer->vocabulary, options, &r->tokenizer->wordpiece, r->error, r->error_size);
     if (status == ENGINE_OK) status = read_either(r, PREFIX "cls_token_id", PREFIX "bos_token_id", &start);
     if (status == ENGINE_OK) status = read_either(r, PREFIX "seperator_token_id", PREFIX "eos_token_id", &end);
-    return status == ENGINE_OK ? make_template(r, start, end, false) : status;
+    return status == ENGINE_OK ? make_template(r, start, end, true) : status;
 }
 
 /* ---- t5: unigram ------------------------------------------------------------------------------------------- */

@@ -39,10 +39,10 @@ struct tokenizer {
     struct bpe *bpe;                 /* one of these three */
     struct wordpiece *wordpiece;
     struct unigram *unigram;
-    struct template single, pair;
+    struct template single, pair;    /* an empty pair: two texts do not go together */
 };
 
-/* Empty, but for templates of the texts alone. NULL without memory. */
+/* Empty, but for a template of the text alone. NULL without memory. */
 struct tokenizer *tokenizer_create(void);
 
 /* False where the template is full. */

@@ -191,6 +191,7 @@ static bool analyses_admit(struct analyses *analyses, const struct prepared *pre
         .input = {
             .model = prepared->model.model,
             .ids = prepared->ids,
+            .types = prepared->types,
             .n = prepared->n,
             .excluded = prepared->excluded,
             .excluded_count = prepared->excluded_count,
@@ -217,12 +218,14 @@ static struct analysis *analysis_of_prepared(struct analyses *analyses, struct p
     }
     analysis->model = prepared->model;
     analysis->ids = prepared->ids;
+    analysis->types = prepared->types;
     analysis->n = prepared->n;
     analysis->excluded = prepared->excluded;
     analysis->excluded_count = prepared->excluded_count;
     analysis->created = now_ms();
     prepared->model = (struct model_lease){0};
     prepared->ids = NULL;
+    prepared->types = NULL;
     prepared->excluded = NULL;
     return analysis;
 }
@@ -370,6 +373,7 @@ static bool analyses_run_again(struct analyses *analyses, const struct wanted *w
     }
     memcpy(prepared.id, wanted->id, sizeof prepared.id);
     prepared.ids = what.ids;
+    prepared.types = what.types;
     prepared.n = what.n;
     prepared.excluded = what.excluded;
     prepared.excluded_count = what.excluded_count;

@@ -32,6 +32,8 @@ void analysis_id_make(const struct prepared *prepared, const struct analysis_req
     hash_number(&hash, request->text != NULL);
     if (request->text) {
         hash_bytes(&hash, request->text, request->text_size);
+        hash_number(&hash, request->text_pair != NULL);
+        if (request->text_pair) hash_bytes(&hash, request->text_pair, request->text_pair_size);
         hash_number(&hash, request->parse_special);
         hash_number(&hash, request->add_special);
     }

@@ -27,8 +27,10 @@ struct analysis *analysis_create(struct analyses *analyses, const char *id, stru
 static void analysis_drop_work(struct analysis *analysis) {
     models_release(&analysis->model);
     free(analysis->ids);
+    free(analysis->types);
     free(analysis->excluded);
     analysis->ids = NULL;
+    analysis->types = NULL;
     analysis->excluded = NULL;
 }
 
@@ -227,6 +229,7 @@ static bool run_model(struct run *run) {
     struct analysis_input input = {
         .model = analysis->model.model,
         .ids = analysis->ids,
+        .types = analysis->types,
         .n = analysis->n,
         .excluded = analysis->excluded,
         .excluded_count = analysis->excluded_count,

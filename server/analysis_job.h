@@ -34,6 +34,7 @@ struct analysis {
     /* what to run */
     struct model_lease model;
     int32_t *ids;
+    uint8_t *types;            /* NULL: all 0 */
     size_t n;
     uint32_t *excluded;
     size_t excluded_count;

@@ -99,6 +99,7 @@ static bool analyzing_run(struct analyzing *a) {
     struct analysis_input input = {
         .model = a->prepared.model.model,
         .ids = a->prepared.ids,
+        .types = a->prepared.types,
         .n = a->prepared.n,
         .excluded = a->prepared.excluded,
         .excluded_count = a->prepared.excluded_count,

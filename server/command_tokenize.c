@@ -20,7 +20,7 @@ int command_tokenize(const struct options *options, struct log *log) {
         json_put(&out, "{\"model\":");
         json_put_string(&out, prepared.model.id);
         json_put(&out, ",\"tokens\":");
-        json_tokens(&out, prepared.model.model, prepared.tokens, prepared.n, request.text);
+        json_tokens(&out, &prepared, &request);
         json_put(&out, "}\n");
         prepare_clear(&prepared);
         if (out.failed) fine = problem_memory(&problem);

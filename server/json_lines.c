@@ -50,6 +50,8 @@ void json_model(struct json_text *out, const char *id, const char *digest, const
     json_put_unsigned(out, info->bytes);
     json_text_field(out, "licence", info->licence);
     json_text_field(out, "tokenizer", info->tokenizer);
+    json_key(out, "pairs");
+    json_put_bool(out, info->pairs);
     if (info->tokenizer_error[0]) json_text_field(out, "tokenizer_error", info->tokenizer_error);
     json_put(out, "}");
 }
@@ -61,7 +63,9 @@ void json_engine(struct json_text *out) {
 }
 
 /* A token's text is its own stretch of the text; a token that is not in the text, or has none, shows what it stands for. */
-static void json_token_text(struct json_text *out, const struct model *model, const struct token *token, const char *text) {
+static void json_token_text(struct json_text *out, const struct model *model, const struct token *token,
+                            const struct analysis_request *request) {
+    const char *text = token->sequence == 0 ? request->text : request->text_pair;
     size_t size = token->end - token->start;
     const char *bytes = text && size > 0 ? text + token->start : model_token_bytes(model, token->id, &size, NULL);
     if (!bytes) {
@@ -72,18 +76,20 @@ static void json_token_text(struct json_text *out, const struct model *model, co
     }
 }
 
-void json_tokens(struct json_text *out, const struct model *model, const struct token *tokens, size_t n, const char *text) {
+void json_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
+    const struct token *tokens = prepared->tokens;
     json_put(out, "[");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < prepared->n; i++) {
         json_put(out, i ? ",{\"id\":" : "{\"id\":");
         json_put_integer(out, tokens[i].id);
         json_key(out, "text");
-        json_token_text(out, model, &tokens[i], text);
+        json_token_text(out, prepared->model.model, &tokens[i], request);
         json_integer_field(out, "start", tokens[i].start);
         json_integer_field(out, "end", tokens[i].end);
         json_key(out, "special");
         json_put_bool(out, tokens[i].special);
         json_integer_field(out, "sequence", tokens[i].sequence);
+        if (tokens[i].type > 0) json_integer_field(out, "type", tokens[i].type);
         json_put(out, "}");
     }
     json_put(out, "]");
@@ -126,6 +132,10 @@ void json_line_start(struct json_text *out, const struct prepared *prepared, con
     json_key(out, "text");
     if (request->text) json_put_text(out, request->text, request->text_size);
     else json_put(out, "null");
+    if (request->text_pair) {
+        json_key(out, "text_pair");
+        json_put_text(out, request->text_pair, request->text_pair_size);
+    }
     json_integer_field(out, "n_tokens", (int64_t)prepared->n);
     json_put(out, ",\"estimate\":{\"seconds\":");
     json_put_real(out, estimate->seconds);
@@ -136,7 +146,7 @@ void json_line_start(struct json_text *out, const struct prepared *prepared, con
 
 void json_line_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
     json_put(out, "{\"event\":\"tokens\",\"tokens\":");
-    json_tokens(out, prepared->model.model, prepared->tokens, prepared->n, request->text);
+    json_tokens(out, prepared, request);
     json_put(out, "}");
 }
 

@@ -12,8 +12,8 @@
 /* {"id","name","architecture",...}: also an item of GET /models. */
 void json_model(struct json_text *out, const char *id, const char *digest, const struct model_info *info);
 void json_engine(struct json_text *out);
-/* [{"id","text","start","end","special","sequence"}...]: also the answer of /tokenize. `text` NULL: ids were given. */
-void json_tokens(struct json_text *out, const struct model *model, const struct token *tokens, size_t n, const char *text);
+/* [{"id","text","start","end","special","sequence","type"}...]: also the answer of /tokenize. The type where it is not 0. */
+void json_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request);
 
 void json_line_start(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request,
                      const struct analysis_estimate *estimate);

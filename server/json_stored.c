@@ -37,13 +37,26 @@ static bool read_start(const json_t *start, struct stored_analysis *stored, stru
     return read_list(excluded, NULL, &stored->excluded, &stored->excluded_count) || problem_memory(problem);
 }
 
+static bool read_types(const json_t *tokens, struct stored_analysis *stored) {
+    size_t i;
+    const json_t *token;
+    json_array_foreach(tokens, i, token) {
+        const json_t *type = json_object_get(token, "type");
+        if (!type) continue;
+        if (!stored->types) stored->types = calloc(stored->n, sizeof *stored->types);
+        if (!stored->types) return false;
+        stored->types[i] = (uint8_t)json_integer_value(type);
+    }
+    return true;
+}
+
 static bool read_tokens(const json_t *line, struct stored_analysis *stored, struct problem *problem) {
     const json_t *tokens = json_object_get(line, "tokens");
     uint32_t *ids;
     if (!json_is_array(tokens)) return stored_damaged(problem);
     if (!read_list(tokens, "id", &ids, &stored->n)) return problem_memory(problem);
     stored->ids = (int32_t *)ids;
-    return true;
+    return read_types(tokens, stored) || problem_memory(problem);
 }
 
 bool json_stored_read(const char *lines, size_t size, struct stored_analysis *stored, struct problem *problem) {
@@ -66,6 +79,7 @@ bool json_stored_read(const char *lines, size_t size, struct stored_analysis *st
 
 void json_stored_clear(struct stored_analysis *stored) {
     free(stored->ids);
+    free(stored->types);
     free(stored->excluded);
     *stored = (struct stored_analysis){0};
 }

@@ -15,6 +15,7 @@ struct stored_analysis {
     char digest[65]; /* of the model */
     int layers, heads;
     int32_t *ids;
+    uint8_t *types; /* NULL: all 0 */
     size_t n;
     uint32_t *excluded;
     size_t excluded_count;

@@ -10,19 +10,23 @@ static bool prepare_text(const struct analysis_request *request, struct prepared
     const struct model *model = prepared->model.model;
     const struct model_info *info = model_describe(model);
     char error[256] = "";
-    if (request->text_pair)
-        return problem_at(problem, 422, "/text_pair", "model '%s' reads one text, not a pair; leave text_pair out",
-                          prepared->model.id);
     if (info->tokenizer_error[0])
         return problem_at(problem, 422, "/text", "model '%s' takes no text: %s; give token_ids instead", prepared->model.id,
                           info->tokenizer_error);
     if (!info->tokenizer[0])
         return problem_at(problem, 422, "/text", "model '%s' has no tokenizer; give token_ids instead of a text",
                           prepared->model.id);
-    struct tokenize_options options = {.parse_special = request->parse_special, .add_special = request->add_special};
+    if (request->text_pair && !info->pairs)
+        return problem_at(problem, 422, "/text_pair",
+                          "the tokenizer of model '%s', %s, does not say how a pair of texts goes together; leave text_pair out",
+                          prepared->model.id, info->tokenizer);
+    struct tokenize_options options = {.parse_special = request->parse_special, .add_special = request->add_special,
+                                       .pair = request->text_pair, .pair_size = request->text_pair_size};
     enum engine_status status = model_tokenize(model, request->text, request->text_size, &options, &prepared->tokens,
                                                &prepared->n, error, sizeof error);
-    return status == ENGINE_OK || problem_engine(problem, status, error);
+    if (status != ENGINE_OK) return problem_engine(problem, status, error);
+    for (size_t i = 0; i < prepared->n && info->token_types == 0; i++) prepared->tokens[i].type = 0; /* the model does not read them */
+    return true;
 }
 
 static bool prepare_ids(const struct analysis_request *request, struct prepared *prepared, struct problem *problem) {
@@ -74,6 +78,16 @@ static bool prepare_excluded(const struct analysis_request *request, struct prep
     return true;
 }
 
+static bool prepare_types(struct prepared *prepared, struct problem *problem) {
+    bool any = false;
+    for (size_t i = 0; i < prepared->n; i++) any = any || prepared->tokens[i].type > 0;
+    if (!any) return true;
+    prepared->types = malloc(prepared->n * sizeof *prepared->types);
+    if (!prepared->types) return problem_memory(problem);
+    for (size_t i = 0; i < prepared->n; i++) prepared->types[i] = prepared->tokens[i].type;
+    return true;
+}
+
 static bool prepare_rest(const struct analysis_request *request, struct prepared *prepared, struct problem *problem) {
     int context = model_describe(prepared->model.model)->context;
     const char *pointer = request->text ? "/text" : "/token_ids";
@@ -85,7 +99,7 @@ static bool prepare_rest(const struct analysis_request *request, struct prepared
     prepared->ids = malloc(prepared->n * sizeof *prepared->ids);
     if (!prepared->ids) return problem_memory(problem);
     for (size_t i = 0; i < prepared->n; i++) prepared->ids[i] = prepared->tokens[i].id;
-    if (!prepare_excluded(request, prepared, problem)) return false;
+    if (!prepare_types(prepared, problem) || !prepare_excluded(request, prepared, problem)) return false;
     analysis_id_make(prepared, request, prepared->id);
     return true;
 }
@@ -102,6 +116,7 @@ void prepare_clear(struct prepared *prepared) {
     models_release(&prepared->model);
     free(prepared->tokens);
     free(prepared->ids);
+    free(prepared->types);
     free(prepared->excluded);
     *prepared = (struct prepared){0};
 }

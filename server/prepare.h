@@ -13,6 +13,7 @@ struct prepared {
     struct model_lease model;
     struct token *tokens; /* [n] */
     int32_t *ids;         /* [n] */
+    uint8_t *types;       /* [n] token types; NULL: all 0 */
     size_t n;
     uint32_t *excluded;   /* ascending: what exclude_keys means on this text */
     size_t excluded_count;

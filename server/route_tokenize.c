@@ -16,7 +16,7 @@ static bool tokenize(struct app *app, struct http_request *request, struct json_
         json_put(out, "{\"model\":");
         json_put_string(out, prepared.model.id);
         json_put(out, ",\"tokens\":");
-        json_tokens(out, prepared.model.model, prepared.tokens, prepared.n, asked.text);
+        json_tokens(out, &prepared, &asked);
         json_put(out, "}");
         prepare_clear(&prepared);
     }

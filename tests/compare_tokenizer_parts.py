@@ -87,7 +87,8 @@ def main(program):
     failed = count = 0
     for name, tokenizer in cases():
         count += 1
-        asked = [(text, None) for text in TEXTS] + [(text, "the b") for text in TEXTS[1:5]]
+        pairs = TEXTS[1:5] if tokenizer.post_processor is not None else []  # without one, two texts do not go together
+        asked = [(text, None) for text in TEXTS] + [(text, "the b") for text in pairs]
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             tokenizer.save(file.name)
             lines = "".join(json.dumps({"text": t, **({"pair": q} if q else {})}) + "\n" for t, q in asked)
