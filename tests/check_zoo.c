@@ -1,5 +1,5 @@
 /*
- * check_zoo.c: a tiny model of every family that a folder may hold, against the attention maps that transformers computes: the
+ * check_zoo.c: a tiny model of every family that a folder may hold and of every architecture that a GGUF file may hold, against the attention maps that transformers computes: the
  * whole map, odd rectangles, statistics against their definitions, and the table of largest differences. What is refused, by name.
  */
 #include <check.h>
@@ -25,22 +25,30 @@ struct expected {
     float *maps; /* [layers, heads, n, n] */
 };
 
-/* $HEADSCOPE_ZOO names a folder of other models in the same form. */
-static void zoo_path(char *path, size_t size, const char *family, const char *file) {
-    char inner[512];
-    const char *other = getenv("HEADSCOPE_ZOO");
+/* Where models are, and the maps that they should give. $HEADSCOPE_ZOO and $HEADSCOPE_GGUF_ZOO name folders of others in the same form. */
+struct zoo {
+    const char *variable, *inner, *model, *expected; /* formats of the files' names, for the name of a model */
+};
+static const struct zoo folders = {"HEADSCOPE_ZOO", "tests/golden/zoo", "%s", "%s/expected.bin"},
+                        gguf_files = {"HEADSCOPE_GGUF_ZOO", "tests/golden/gguf", "%s.gguf", "%s.bin"};
+
+static void zoo_path(char *path, size_t size, const struct zoo *zoo, const char *format, const char *name) {
+    char file[256];
+    const char *mark = strstr(format, "%s"), *other = getenv(zoo->variable);
+    snprintf(file, sizeof file, "%.*s%s%s", (int)(mark - format), format, name, mark + 2);
     if (other) {
-        snprintf(path, size, "%s/%s%s", other, family, file);
+        snprintf(path, size, "%s/%s", other, file);
     } else {
-        snprintf(inner, sizeof inner, "tests/golden/zoo/%s%s", family, file);
+        char inner[512];
+        snprintf(inner, sizeof inner, "%s/%s", zoo->inner, file);
         source_path(path, size, inner);
     }
 }
 
-static struct expected read_expected(const char *family) {
+static struct expected read_expected(const struct zoo *zoo, const char *name) {
     char path[1024];
     struct expected e;
-    zoo_path(path, sizeof path, family, "/expected.bin");
+    zoo_path(path, sizeof path, zoo, zoo->expected, name);
     FILE *file = fopen(path, "rb");
     ck_assert_msg(file != NULL, "%s is missing", path);
     ck_assert_uint_eq(fread(&e.layers, sizeof e.layers, 3, file), 3);
@@ -114,13 +122,13 @@ static void check_statistics_of(const struct model *model, const struct expected
     free(map);
 }
 
-static double check_family(struct engine *engine, const char *family) {
+static double check_model(struct engine *engine, const struct zoo *zoo, const char *family) {
     char path[1024], error[512] = "";
     struct model *model = NULL;
-    zoo_path(path, sizeof path, family, "");
+    zoo_path(path, sizeof path, zoo, zoo->model, family);
     enum engine_status status = model_open(path, &model, error, sizeof error);
     ck_assert_msg(status == ENGINE_OK, "%s: %s", family, error);
-    struct expected e = read_expected(family);
+    struct expected e = read_expected(zoo, family);
     ck_assert(e.layers == model->config.layers && e.heads == model->config.heads);
     struct kept kept = {e.heads, calloc((size_t)(e.layers * e.heads), sizeof *kept.statistics)};
     uint32_t excluded[] = {0, 7, 21}, *sinks = NULL;
@@ -151,37 +159,51 @@ static int compare_words(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static size_t list_families(char *families[64]) {
+/* The names of all models, sorted. */
+static size_t list_models(const struct zoo *zoo, char *names[64]) {
     char path[1024];
-    size_t count = 0;
-    zoo_path(path, sizeof path, "", "");
+    size_t count = 0, end = strlen(zoo->model) - 2;
+    zoo_path(path, sizeof path, zoo, "%s", "");
     DIR *folder = opendir(path);
     ck_assert_msg(folder != NULL, "%s is missing", path);
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
-        if (entry->d_name[0] != '.' && count < 64) families[count++] = strdup(entry->d_name);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        size_t size = strlen(entry->d_name);
+        if (entry->d_name[0] == '.' || count == 64 || size <= end || strcmp(entry->d_name + size - end, zoo->model + 2) != 0) continue;
+        names[count++] = strndup(entry->d_name, size - end);
+    }
     closedir(folder);
-    qsort(families, count, sizeof *families, compare_words);
+    qsort(names, count, sizeof *names, compare_words);
     return count;
 }
 
-START_TEST(every_family) {
+/* `path`: of the kernels; on the first the differences are printed. */
+static void check_zoo(const struct zoo *zoo, int path, size_t least) {
     const struct kernels *paths[] = {&kernels_plain, kernels_avx2(), kernels_avx512()};
-    if (!paths[_i]) return;
-    struct engine *engine = engine_with(paths[_i]);
-    char *families[64];
-    size_t count = list_families(families), wrong = 0;
-    ck_assert_uint_gt(count, 30);
-    if (_i == 0) printf("largest differences from the reference (allowed %.0e):\n", tolerance);
+    if (!paths[path]) return;
+    struct engine *engine = engine_with(paths[path]);
+    char *names[64];
+    size_t count = list_models(zoo, names), wrong = 0;
+    ck_assert_uint_ge(count, least);
+    if (path == 0) printf("largest differences from the reference, %s (allowed %.0e):\n", zoo->inner, tolerance);
     for (size_t f = 0; f < count; f++) {
-        double worst = check_family(engine, families[f]);
+        double worst = check_model(engine, zoo, names[f]);
         bool fine = worst <= tolerance;
-        if (_i == 0 || !fine) printf("  %-20s %.1e%s\n", families[f], worst, fine ? "" : "  WRONG");
+        if (path == 0 || !fine) printf("  %-20s %.1e%s\n", names[f], worst, fine ? "" : "  WRONG");
         wrong += !fine;
-        free(families[f]);
+        free(names[f]);
     }
     fflush(stdout);
     ck_assert_uint_eq(wrong, 0);
     engine_destroy(engine);
+}
+
+START_TEST(every_family) {
+    check_zoo(&folders, _i, getenv(folders.variable) ? 1 : 36);
+}
+END_TEST
+
+START_TEST(every_architecture) {
+    check_zoo(&gguf_files, _i, getenv(gguf_files.variable) ? 1 : 33);
 }
 END_TEST
 
@@ -190,6 +212,7 @@ static Suite *suite(void) {
     TCase *c = tcase_create("families");
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, every_family, 0, 3);
+    tcase_add_loop_test(c, every_architecture, 0, 3);
     suite_add_tcase(s, c);
     return s;
 }
