@@ -21,7 +21,7 @@ class Server:
     def __init__(self, program, cache, port=0, environment=None):
         arguments = [program, 'serve', '--host', '127.0.0.1', '--port', str(port), '--cache', cache]
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        env={**os.environ, **(environment or {})})
+                                        env={**os.environ, 'HEADSCOPE_STORES': 'off', **(environment or {})})
         self.address = self._wait_for_address(30)
         self.port = int(self.address.rsplit(':', 1)[1])
 

@@ -446,6 +446,28 @@ class States(PageCase):
             bare.stop()
             type(self).server = Server(PROGRAM, cache, port)
 
+    def test_models(self):
+        """Two models that open and a file that does not: the sheet tells them apart, and the choice goes with the next text."""
+        with tempfile.TemporaryDirectory(prefix='headscope-models-') as folder:
+            os.symlink(model_file(), os.path.join(folder, os.path.basename(model_file())))
+            os.symlink(os.path.join(os.path.dirname(HERE), 'golden', 'zoo', 'qwen3'), os.path.join(folder, 'Tiny'))
+            with open(os.path.join(folder, 'torn.gguf'), 'wb') as torn:
+                torn.write(b'GGUF\3\0\0\0')
+            server = Server(PROGRAM, os.path.join(folder, 'a.db'), environment={'HEADSCOPE_MODELS': folder})
+            self.addCleanup(server.stop)
+            browser = self.open(server=server)
+            browser.wait('document.querySelector("#model strong")?.textContent === "smollm2-135m-instruct"')
+            browser.driver.find_element(By.CSS_SELECTOR, '#model button').click()
+            browser.wait('document.getElementById("models").open')
+            self.assertEqual(browser.js('return document.activeElement.dataset.model'), 'smollm2-135m-instruct', 'the chosen one has the keyboard')
+            broken = browser.js('return document.querySelector(".models.broken").innerText')
+            self.assertRegex(broken, r'torn\n.+')
+            self.assertRegex(browser.js('return document.querySelector("[data-model=tiny]").innerText'), r'qwen3[\s\S]*token ids only')
+            browser.driver.find_element(By.CSS_SELECTOR, '[data-model=tiny]').click()
+            browser.wait('!document.getElementById("models").open && document.querySelector("#model strong").textContent === "tiny"')
+            browser.driver.refresh()
+            browser.wait('document.querySelector("#model strong")?.textContent === "tiny"')
+
     def test_no_model(self):
         with tempfile.TemporaryDirectory(prefix='headscope-empty-') as empty:
             server = Server(PROGRAM, os.path.join(self.folder.name, 'none.db'), environment={'HEADSCOPE_MODELS': empty})

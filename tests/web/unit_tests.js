@@ -1,7 +1,7 @@
 // Tests of the page's pure modules, evaluated in the page by test_page.py. The result is a list of what failed.
 (async () => {
-  const [layout, map, colour, tokens, lines, statistics, format, address, reading] = await Promise.all(
-    ['layout', 'map_layout', 'colour', 'tokens', 'lines', 'statistics', 'format', 'url_state', 'reading'].map(
+  const [layout, map, colour, tokens, lines, statistics, format, address, reading, input] = await Promise.all(
+    ['layout', 'map_layout', 'colour', 'tokens', 'lines', 'statistics', 'format', 'url_state', 'reading', 'input'].map(
       (name) => import(`/static/${name}.js`),
     ),
   );
@@ -191,6 +191,65 @@
   );
   equal('a long label is cut', tokens.label({ text: 'abcdefghij' }, 5), 'abcd\u2026');
   equal('token ids alone', tokens.pieces(null, [{ id: 7, text: null, start: 0, end: 0 }])[0].text, '#7');
+
+  // a pair: each text counts for itself, and what stands in neither is added
+  const pair = tokens.pieces(
+    'a b',
+    [
+      { start: 0, end: 0, text: '[CLS]', special: true, sequence: 0 },
+      { start: 2, end: 3, text: 'b', sequence: 0 },
+      { start: 0, end: 2, text: '\u017c', sequence: 1 },
+    ],
+    '\u017c.',
+  );
+  equal(
+    'pieces of a pair',
+    pair.map((p) => [p.text, p.start, p.added]),
+    [
+      ['[CLS]', 0, true],
+      ['b', 2, false],
+      ['\u017c', 0, false],
+    ],
+  );
+
+  // input.js
+  const chat = { messages: [{ role: 'user', content: 'Hi' }, { role: 'assistant', content: '' }] };
+  equal('a text becomes a chat', input.convert({ text: 'Hi' }, 'chat'), chat);
+  equal('and a text again', input.convert(chat, 'text'), { text: 'Hi' });
+  equal('a pair keeps both', input.convert({ text: 'a', text_pair: 'b' }, 'target'), { text: 'a', target: 'b' });
+  equal('an empty message is not sent', input.bodyOf(chat), { messages: [chat.messages[0]] });
+  equal(
+    'complete',
+    [{ text: '' }, { text: 'a', text_pair: '' }, { text: 'a', target: 'b' }, { messages: [] }, chat].map(input.isComplete),
+    [false, false, true, false, true],
+  );
+  equal(
+    'kinds',
+    [
+      null,
+      { tokenizer: '' },
+      { tokenizer: 'bpe' },
+      { tokenizer: 'wordpiece', pairs: true },
+      { tokenizer: 'bpe', chat: 'chatml' },
+      { tokenizer: 'unigram', sections: ['encoder', 'decoder', 'cross'] },
+    ].map((model) => input.kindsOf(model).map(([kind]) => kind)),
+    [[], [], ['text'], ['text', 'pair'], ['text', 'chat'], ['target']],
+  );
+  const spoken = '<s>Hi \u017c</s>';
+  const messages = [
+    { role: 'system', first: 0, end: 1, content: [0, 3], given: false },
+    { role: 'user', first: 1, end: 4, content: [3, 8], given: true },
+  ];
+  equal('what a chat was made of', input.inputOf({ text: spoken, messages }), { messages: [{ role: 'user', content: 'Hi \u017c' }] });
+  equal(
+    'segments of a pair',
+    input.segmentsOf({ textPair: 'b', tokens: [{ sequence: 0 }, { sequence: 0 }, { sequence: 1 }] }).map((s) => [s.first, s.end]),
+    [
+      [0, 2],
+      [2, 3],
+    ],
+  );
+  equal('segments of a text', input.segmentsOf({ textPair: null, tokens: [{}] }), []);
 
   // lines.js: cut inside a character and inside a line
   const bytes = new TextEncoder().encode('{"a":"\u017c"}\n\n{"b":2}\n{"c":3}');

@@ -1,6 +1,7 @@
 // One analysis as it arrives: the lines of a stream in, tokens, statistics and thumbnails of every head out. It grows by
 // apply() alone and knows neither the page nor the network.
 
+import { segmentsOf } from './input.js';
 import { binOf, binStart } from './layout.js';
 import { pieces } from './tokens.js';
 
@@ -16,9 +17,14 @@ export class Analysis {
     this.id = null;
     this.model = null;
     this.text = null;
+    this.textPair = null;
+    this.target = null;
+    this.messages = null; // of a chat, with their tokens
+    this.segments = []; // the parts of a pair or a chat: { name, first, end }
     this.n = 0;
     this.estimate = null;
     this.tokens = [];
+    this.targetTokens = [];
     this.pieces = [];
     this.excluded = [];
     this.stats = []; // [layer][head] -> { statistic: value }
@@ -52,12 +58,18 @@ export class Analysis {
           n: line.n_tokens,
           estimate: line.estimate,
           text: line.text ?? null,
+          textPair: line.text_pair ?? null,
+          target: line.target ?? null,
+          messages: line.messages ?? null,
         });
         this.options = line.options || {};
         break;
       case 'tokens':
         this.tokens = line.tokens;
-        this.pieces = pieces(this.text, line.tokens);
+        this.pieces = pieces(this.text, line.tokens, this.textPair);
+        this.targetTokens = line.target_tokens ?? [];
+        this.messages = line.messages ?? this.messages;
+        this.segments = segmentsOf(this);
         this.excluded = this.#exclusions();
         break;
       case 'layer':

@@ -113,11 +113,11 @@ const range = (cut) =>
 
 export const models = async () => (await json('/models')).items;
 export const version = () => json('/version');
-export const tokenize = async (model, text, signal) =>
-  (await json('/tokenize', { method: 'POST', body: { model, text }, signal })).tokens;
+// input: as input.js has it
+export const tokenize = (model, input, signal) => json('/tokenize', { method: 'POST', body: { model, ...input }, signal });
 
-export const analyse = (model, text, onLine, signal, kept = true) =>
-  stream('/analyses', { method: 'POST', body: { model, text, ...(kept ? {} : { store: false }) }, signal }, onLine);
+export const analyse = (model, input, onLine, signal, kept = true) =>
+  stream('/analyses', { method: 'POST', body: { model, ...input, ...(kept ? {} : { store: false }) }, signal }, onLine);
 export const replay = (id, onLine, signal) => stream(`${at(id)}/stream`, { signal }, onLine);
 
 export const list = (cursor, limit = 20) =>

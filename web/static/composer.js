@@ -1,72 +1,66 @@
-// The text box: live token count and boundaries, the Analyse button that becomes Cancel, and the line of progress.
+// What the model is to read: the text boxes, which kind of input they are, the live token count, the Analyse button that becomes
+// Cancel, and the line of progress.
 
 import * as api from './api.js';
-import { byId, h } from './dom.js';
+import { byId, segments } from './dom.js';
+import { bodyOf, inputOf, isComplete, kindsOf, sameInput } from './input.js';
+import { InputFields } from './input_fields.js';
 import { pieces } from './tokens.js';
 
 const DEBOUNCE = 180; // ms after the last key
-const MARKS_MAX = 9000; // tokens whose boundaries are drawn
 
 export class Composer {
-  #field = byId('text');
-  #marks = document.querySelector('.marks');
+  #kinds = byId('kinds');
   #count = byId('count');
   #timing = byId('timing');
   #button = byId('analyse');
   #progress = byId('progress');
   #timer = 0;
   #abort = null;
-  #counted = { text: '', tokens: [] }; // the last answer, and the text it is about
+  #counted = { input: { text: '' }, n: 0 }; // the last answer, and what it is about
   #running = false;
 
-  // actions: { analyse(text), cancel(), typed(text) }
+  // actions: { analyse(input), cancel(), typed(input) }
   constructor(store, actions) {
     this.store = store;
     this.actions = actions;
-    this.#field.addEventListener('input', () => {
-      this.#typed();
-      actions.typed(this.text);
-    });
-    this.#field.addEventListener('scroll', () => {
-      this.#marks.scrollTop = this.#field.scrollTop;
-    });
-    this.#field.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
-        event.preventDefault();
-        if (!this.#running) this.#submit();
-      }
+    this.fields = new InputFields(byId('fields'), {
+      typed: () => {
+        this.#typed();
+        actions.typed(this.input);
+      },
+      submit: () => !this.#running && this.#submit(),
     });
     byId('composer').addEventListener('submit', (event) => {
       event.preventDefault();
       if (this.#running) actions.cancel();
       else this.#submit();
     });
-    new ResizeObserver(() => this.#fit()).observe(byId('composer'));
+    new ResizeObserver(() => this.fields.fit()).observe(byId('composer'));
     store.listen((state, changed) => this.#render(state, changed));
   }
 
-  get text() {
-    return this.#field.value;
+  get input() {
+    return bodyOf(this.fields.input);
   }
 
-  setText(text) {
-    if (text === this.#field.value) return;
-    this.#field.value = text;
-    this.#field.scrollTop = 0;
+  set input(input) {
+    if (sameInput(input, this.input)) return;
+    this.fields.input = input;
+    this.#showKinds();
     this.#typed(0);
   }
 
   focus() {
-    this.#field.focus();
+    this.fields.focus();
   }
 
   #submit() {
-    if (this.#button.disabled || !this.text) return this.focus();
-    this.actions.analyse(this.text);
+    if (this.#button.disabled || !isComplete(this.input)) return this.focus();
+    this.actions.analyse(this.input);
   }
 
   #typed(wait = DEBOUNCE) {
-    this.#fit();
     this.#draw();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#recount(), wait);
@@ -75,86 +69,95 @@ export class Composer {
   async #recount() {
     this.#abort?.abort();
     const { model } = this.store.state;
-    const text = this.text;
-    if (!model || !text) {
-      this.#counted = { text: '', tokens: [] };
+    const { input } = this;
+    if (!model || !isComplete(input)) {
+      this.#counted = { input, n: 0 };
+      this.fields.mark([[], []]);
       return this.#draw();
     }
     this.#abort = new AbortController();
     try {
-      const tokens = await api.tokenize(model, text, this.#abort.signal);
-      this.#counted = { text, model, tokens, pieces: pieces(text, tokens) };
-      this.#draw();
+      this.#take(input, await api.tokenize(model, input, this.#abort.signal));
     } catch (error) {
       if (error.kind === 'aborted') return;
-      this.#counted = { text, tokens: [], failed: error.kind === 'network' ? 'Server gone' : error.detail };
-      this.#draw();
+      this.#counted = { input, n: 0, failed: error.kind === 'network' ? 'Server gone' : error.detail };
     }
+    this.#draw();
+  }
+
+  #take(input, { tokens, target_tokens: target = [] }) {
+    this.#counted = { input, n: Math.max(tokens.length, target.length) };
+    if (input.messages || !sameInput(input, this.input)) return;
+    const of = pieces(input.text, tokens, input.text_pair ?? null);
+    this.fields.mark([
+      of.map((piece, i) => (tokens[i].sequence === 1 ? { ...piece, added: true } : piece)),
+      input.target === undefined
+        ? of.map((piece, i) => (tokens[i].sequence === 1 ? piece : { ...piece, added: true }))
+        : pieces(input.target, target),
+    ]);
   }
 
   // An analysis brings its tokens along: no need to ask again.
   adopt(analysis) {
-    if (analysis.text === null || analysis.text !== this.text) return;
+    const input = inputOf(analysis);
+    if (analysis.text === null || !sameInput(input, this.input)) return;
     clearTimeout(this.#timer);
     this.#abort?.abort();
-    this.#counted = { text: analysis.text, tokens: analysis.tokens, pieces: analysis.pieces };
+    this.#take(input, { tokens: analysis.tokens, target_tokens: analysis.targetTokens });
     this.#draw();
   }
 
-  #limit() {
+  #model() {
     const { models, model } = this.store.state;
-    return models?.find((m) => m.id === model)?.context ?? Infinity;
+    return models?.find((m) => m.id === model);
   }
 
   #draw() {
-    const counted = this.#counted;
-    const text = this.text;
-    const current = counted.text === text;
-    const n = counted.tokens.length;
-    const over = current && n > this.#limit();
+    const { n, failed } = this.#counted;
+    const { input } = this;
+    const current = sameInput(this.#counted.input, input);
+    const limit = this.#model()?.context ?? Infinity;
+    const over = current && n > limit;
+    const whole = isComplete(input);
+    const count = n.toLocaleString('en-GB');
     this.#count.classList.toggle('over', over);
-    if (!text) this.#count.textContent = '';
-    else if (current && counted.failed) this.#count.textContent = counted.failed;
-    else if (over)
-      this.#count.textContent = `${n.toLocaleString('en-GB')} tokens; this model reads ${this.#limit().toLocaleString('en-GB')} at most`;
-    else if (current || n) this.#count.textContent = `${n.toLocaleString('en-GB')} token${n === 1 ? '' : 's'}`;
-    this.#button.disabled = !this.#running && (!text || over || !this.store.state.model);
-    this.#drawMarks(text, counted);
+    if (!whole) this.#count.textContent = '';
+    else if (current && failed) this.#count.textContent = failed;
+    else if (over) this.#count.textContent = `${count} tokens; this model reads ${limit.toLocaleString('en-GB')} at most`;
+    else if (current || n) this.#count.textContent = `${count} token${n === 1 ? '' : 's'}`;
+    this.#button.disabled = !this.#running && (!whole || over || !this.store.state.model);
   }
 
-  // The boundaries stand behind the text: every other token is tinted. While the count is on its way those before the first
-  // changed character stay.
-  #drawMarks(text, counted) {
-    const nodes = [];
-    let at = 0;
-    if (counted.pieces && counted.tokens.length <= MARKS_MAX) {
-      const same = counted.text === text ? text.length : commonPrefix(counted.text, text);
-      counted.pieces.forEach((piece, i) => {
-        if (piece.added || piece.end <= piece.start || piece.end > same || piece.start < at) return;
-        if (i % 2 === 0 && !piece.special) return;
-        if (piece.start > at) nodes.push(text.slice(at, piece.start));
-        nodes.push(h('span', { class: piece.special ? 'special' : null }, text.slice(piece.start, piece.end)));
-        at = piece.end;
-      });
-    }
-    nodes.push(text.slice(at) + '\u200b'); // a last empty line takes its room
-    this.#marks.replaceChildren(...nodes);
-    this.#marks.scrollTop = this.#field.scrollTop;
-  }
-
-  #fit() {
-    const field = this.#field;
-    field.style.height = 'auto';
-    field.style.height = `${field.scrollHeight}px`;
+  // A choice only where the model gives one.
+  #showKinds() {
+    const kinds = kindsOf(this.#model());
+    const { kind } = this.fields;
+    if (kinds.length && !kinds.some(([k]) => k === kind)) this.fields.become(kinds[0][0]);
+    this.#kinds.replaceChildren();
+    this.#kinds.hidden = kinds.length < 2;
+    byId('composer').dataset.kind = this.fields.kind;
+    if (this.#kinds.hidden) return;
+    const choice = segments('What the model reads', kinds, (chosen) => {
+      this.fields.become(chosen);
+      this.#showKinds();
+      this.#typed(0);
+      this.#kinds.querySelector('[aria-checked="true"]')?.focus();
+    });
+    choice.choose(this.fields.kind);
+    this.#kinds.append(choice);
   }
 
   #render(state, changed) {
-    if (changed.has('model', 'models')) this.#recount();
+    if (changed.has('model', 'models')) {
+      this.#showKinds();
+      this.#draw();
+      if (changed.has('model')) this.#recount();
+    }
     if (changed.has('phase')) {
       this.#running = ['starting', 'queued', 'running'].includes(state.phase);
       this.#button.textContent = this.#running ? 'Cancel' : 'Analyse';
       this.#button.className = this.#running ? 'quiet' : 'primary';
-      this.#fit();
+      this.fields.fit();
       this.#draw();
     }
     if (!changed.has('phase', 'analysis', 'clock')) return;
@@ -164,11 +167,14 @@ export class Composer {
     this.#progress.firstChild.style.transform = `scaleX(${share})`;
     this.#progress.setAttribute('aria-valuenow', state.phase === 'running' ? (a?.arrived ?? 0) : 0);
     this.#progress.setAttribute('aria-valuemax', a?.layers ?? 0);
-    this.#timing.textContent = timing(state);
+    this.#timing.textContent = timing(state, this.#model());
   }
 }
 
-function timing({ phase, analysis }) {
+function timing({ phase, analysis }, model) {
+  const loading = model?.loading;
+  if (loading && (phase === 'starting' || phase === 'queued'))
+    return `Reading the model, ${Math.round((100 * loading.done) / Math.max(1, loading.bytes))}\u202f%`;
   if (phase === 'starting') return 'Asking the server';
   if (phase === 'queued') return 'Waiting in the queue';
   if (phase === 'running') {
@@ -179,9 +185,3 @@ function timing({ phase, analysis }) {
   return analysis.seconds === null ? '' : `${analysis.seconds.toFixed(analysis.seconds < 1 ? 2 : 1)}\u202fs`;
 }
 
-function commonPrefix(a, b) {
-  const n = Math.min(a.length, b.length);
-  let i = 0;
-  while (i < n && a.charCodeAt(i) === b.charCodeAt(i)) i++;
-  return i;
-}

@@ -8,6 +8,7 @@ import { Grid } from './grid.js';
 import { Drafts } from './drafts.js';
 import { setUpGuide } from './guide.js';
 import { setUpHistory } from './history.js';
+import { inputOf, sameInput } from './input.js';
 import { watchMapPanel } from './map_panel.js';
 import { setUpModels } from './model_picker.js';
 import { watchNotices } from './notice.js';
@@ -30,7 +31,9 @@ const announce = (words) => {
 
 const runner = new Runner(store, {
   announce,
-  text: (text) => composer.setText(text),
+  input: (input) => {
+    composer.input = input;
+  },
   arrived: (analysis) => {
     composer.adopt(analysis);
     const { layer, head } = store.state;
@@ -60,12 +63,12 @@ function titleOf(analysis) {
 
 const choose = (layer, head) => store.set({ layer, head, hoverQuery: null, hoverKey: null });
 
-function analyse(text) {
+function analyse(input) {
   drafts.stop();
-  composer.setText(text);
+  composer.input = input;
   // Another text: the head stays, the pinned token does not.
-  if (store.state.analysis?.text !== text) store.set({ query: null });
-  runner.analyse(text);
+  if (!store.state.analysis || !sameInput(inputOf(store.state.analysis), input)) store.set({ query: null });
+  runner.analyse(input);
 }
 
 function visit(id) {
@@ -92,7 +95,7 @@ async function arrive() {
   store.set({ ...view, page: page === 'analysis' ? 'analysis' : 'write', problem: null });
   if (page !== 'analysis') {
     runner.clear();
-    composer.setText('');
+    composer.input = { text: '' };
     composer.focus();
   } else if (store.state.analysis?.id !== id || store.state.phase !== 'done') {
     await runner.open(id);
@@ -107,10 +110,10 @@ const forgotten = (id) => {
 };
 
 const drafts = new Drafts(store, {
-  draft: (text) => runner.analyse(text, 'draft'),
-  keep: (text) => runner.analyse(text, 'kept'),
+  draft: (input) => runner.analyse(input, 'draft'),
+  keep: (input) => runner.analyse(input, 'kept'),
 });
-const composer = new Composer(store, { analyse, cancel: () => runner.cancel(), typed: (text) => drafts.typed(text) });
+const composer = new Composer(store, { analyse, cancel: () => runner.cancel(), typed: (input) => drafts.typed(input) });
 const guide = setUpGuide();
 const actions = { analyse, visit, define: (name) => guide.show(name), forgotten, fresh };
 setUpHistory(actions);

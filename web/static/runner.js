@@ -4,6 +4,7 @@
 import * as api from './api.js';
 import { Analysis } from './analysis.js';
 import { sentence } from './format.js';
+import { inputOf } from './input.js';
 
 const ASK_AFTER = 600; // ms without a layer: time to ask whether the request stands in the queue
 
@@ -11,16 +12,16 @@ export class Runner {
   #abort = null;
   #again = null; // what "Try again" does
 
-  // places: { opened(id, how), text(text), announce(words) }; how: 'new', 'kept' (after a draft) or 'link': what the page does when the id, the text or news are known
+  // places: { opened(id, how), input(input), announce(words) }; how: 'new', 'kept' (after a draft) or 'link': what the page does when the id, the text or news are known
   constructor(store, places) {
     this.store = store;
     this.places = places;
   }
 
-  analyse(text, how = 'new') {
+  analyse(input, how = 'new') {
     const { model } = this.store.state;
-    this.#again = () => this.analyse(text);
-    return this.#run((line, signal) => api.analyse(model, text, line, signal, how !== 'draft'), how);
+    this.#again = () => this.analyse(input);
+    return this.#run((line, signal) => api.analyse(model, input, line, signal, how !== 'draft'), how);
   }
 
   open(id) {
@@ -120,9 +121,8 @@ export class Runner {
 
   #take(analysis, line, how) {
     const event = analysis.apply(line);
-    if (event === 'start') {
-      this.places.text(analysis.text ?? ''); // token ids may come without a text
-    } else if (event === 'tokens') {
+    if (event === 'tokens') {
+      this.places.input(inputOf(analysis)); // token ids may come without a text
       this.store.set({ phase: 'running', analysis, hoverQuery: null, hoverKey: null, hoverHead: null });
       this.places.arrived(analysis);
     } else if (event === 'layer') {

@@ -49,7 +49,7 @@ export const EXAMPLES = [
   },
 ];
 
-// actions: { analyse(text), visit(id) }
+// actions: { analyse(input), visit(id) }
 export function watchStart(store, actions) {
   const box = byId('start');
   const welcome = byId('welcome');
@@ -64,7 +64,7 @@ export function watchStart(store, actions) {
           'button',
           {
             type: 'button',
-            onclick: () => actions.analyse(example.text),
+            onclick: () => actions.analyse({ text: example.text }),
           },
           h('strong', {}, example.title),
           h('span', {}, example.look),

@@ -32,19 +32,20 @@ export function byteMap(text) {
 
 // What each token shows in the running text. The first of several tokens that share a character shows it, the others a dot.
 // Result: [{ text, start, end, part, name, special }]; part: null, or [k, of] for the k-th of several tokens that split
-// characters, which are then in `name`.
-export function pieces(text, tokens) {
-  const map = text === null || text === undefined ? null : byteMap(text);
+// characters, which are then in `name`. The tokens of a pair count in the text that their `sequence` says.
+export function pieces(text, tokens, pair = null) {
+  const maps = [text, pair].map((t) => (t === null || t === undefined ? null : byteMap(t)));
   let split = []; // the run of tokens that share a character
   const out = tokens.map((token) => {
-    const added = !map || token.start === token.end || token.sequence === 1; // the ranges of a second text are its own
+    const [map, whole] = token.sequence === 1 ? [maps[1], pair] : [maps[0], text];
+    const added = !map || token.start === token.end;
     if (added) return { text: token.text ?? `#${token.id}`, start: 0, end: 0, part: null, special: token.special, added: true };
     const from = map(token.start);
     const to = map(token.end);
     const start = from.whole ? from.unit : from.next;
     const end = to.whole ? to.unit : to.next;
     return {
-      text: text.slice(start, end),
+      text: whole.slice(start, end),
       start,
       end,
       part: from.whole && to.whole ? null : [1, 1],
@@ -54,7 +55,7 @@ export function pieces(text, tokens) {
   });
   out.forEach((piece, i) => {
     if (piece.part) split.push(i);
-    const last = piece.part && (i + 1 === out.length || !out[i + 1].part || endsWhole(map, tokens[i]));
+    const last = piece.part && (i + 1 === out.length || !out[i + 1].part || endsWhole(maps[tokens[i].sequence === 1 ? 1 : 0], tokens[i]));
     if (last) {
       const name = split.map((j) => out[j].text).join('');
       split.forEach((j, k) => {
