@@ -127,3 +127,28 @@ bool api_head(struct app *app, struct http_request *request, struct activation_l
     if (!fine) problem_reply(request, &problem);
     return fine;
 }
+
+bool api_activations(struct app *app, struct http_request *request, const char *id, struct activation_lease *lease) {
+    struct problem problem;
+    struct patience patience = patience_of_request(request);
+    *lease = (struct activation_lease){0};
+    if (analyses_activations(app->analyses, id, 0, 0, http_client(request), &patience, lease, &problem)) return true;
+    problem_reply(request, &problem);
+    return false;
+}
+
+size_t api_heads(const struct activation_lease *lease, size_t *layer_heads) {
+    const struct model_info *info = model_describe(activations_model(lease->activations));
+    *layer_heads = (size_t)info->heads;
+    return (size_t)info->layers * (size_t)info->heads;
+}
+
+void api_put_real(struct json_text *out, const char *before, double value) {
+    json_put(out, before);
+    json_put_real(out, value);
+}
+
+void api_put_unsigned(struct json_text *out, const char *before, uint64_t value) {
+    json_put(out, before);
+    json_put_unsigned(out, value);
+}

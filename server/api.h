@@ -46,4 +46,14 @@ void api_reply(struct http_request *request, int status, const char *type, struc
  * from. On false the answer has been given. The caller releases the lease. */
 bool api_head(struct app *app, struct http_request *request, struct activation_lease *lease, size_t *layer, size_t *head);
 
+/* The activations of the analysis `id`, whichever head of them. On false the answer has been given. */
+bool api_activations(struct app *app, struct http_request *request, const char *id, struct activation_lease *lease);
+
+/* How many heads all layers have together, and a layer. */
+size_t api_heads(const struct activation_lease *lease, size_t *layer_heads);
+
+/* `before`, then the number; null where it is not finite. */
+void api_put_real(struct json_text *out, const char *before, double value);
+void api_put_unsigned(struct json_text *out, const char *before, uint64_t value);
+
 #endif

@@ -10,6 +10,7 @@ struct cache;   /* db/cache.h: NULL when there is no database (the log says why)
 struct models;  /* models.h: what is in the models folder, and what is open */
 struct worker;  /* worker.h: the one thread that owns the engine */
 struct analyses; /* analysis.h: what is running, and the way to results */
+struct similarities; /* similarities.h: how alike heads are, as computed lately */
 struct log;     /* log.h */
 struct options; /* options.h: flags, environment, defaults */
 
@@ -20,6 +21,7 @@ struct app {
     struct models *models;
     struct worker *worker;
     struct analyses *analyses;
+    struct similarities *similarities;
 };
 
 #endif

@@ -19,6 +19,7 @@
 #include "server/guard.h"
 #include "server/options.h"
 #include "server/routes.h"
+#include "server/similarities.h"
 #include "server/version.h"
 
 #define DRAIN_MS 5000
@@ -110,8 +111,10 @@ static bool open_parts(struct app *app, char *error, size_t error_size) {
     struct analyses_options analyses = {.models = app->models, .worker = app->worker, .cache = app->cache, .log = app->log,
                                         .memory_max = options->memory_max};
     app->analyses = analyses_create(&analyses);
-    if (!app->analyses) snprintf(error, error_size, "out of memory");
-    return app->analyses;
+    app->similarities = similarities_create();
+    if (app->analyses && app->similarities) return true;
+    snprintf(error, error_size, "out of memory");
+    return false;
 }
 
 /* Those that wait are woken first, then HTTP drains, then the engine goes. `looking`: the thread of look_at_models, NULL if there
@@ -123,6 +126,7 @@ static void close_parts(struct app *app, struct http_server *server, const pthre
     http_stop(server, DRAIN_MS);
     worker_destroy(app->worker);
     analyses_destroy(app->analyses);
+    similarities_destroy(app->similarities);
     if (looking) pthread_join(*looking, NULL);
     models_destroy(app->models);
     cache_close(app->cache);

@@ -16,3 +16,22 @@ bool worker_ask(struct worker *worker, void (*run)(void *context, struct engine 
     }
     return read.state == READ_DONE || problem_set(problem, 503, "the server is stopping; ask again when it is back");
 }
+
+struct steps {
+    bool (*step)(void *context, struct engine *engine);
+    void *context;
+    bool more;
+};
+
+static void steps_run(void *context, struct engine *engine) {
+    struct steps *steps = context;
+    steps->more = steps->step(steps->context, engine);
+}
+
+bool worker_ask_steps(struct worker *worker, bool (*step)(void *context, struct engine *engine), void *context,
+                      const struct patience *patience, struct problem *problem) {
+    struct steps steps = {step, context, true};
+    while (steps.more)
+        if (patience_over(patience, problem) || !worker_ask(worker, steps_run, &steps, patience, problem)) return false;
+    return true;
+}

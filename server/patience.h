@@ -24,4 +24,9 @@ bool patience_over(const struct patience *patience, struct problem *problem);
 bool worker_ask(struct worker *worker, void (*run)(void *context, struct engine *engine), void *context,
                 const struct patience *patience, struct problem *problem);
 
+/* A read that takes longer than a tile: `step` does a few milliseconds of it and says whether more is left. Others' reads go in
+ * between. As worker_ask. */
+bool worker_ask_steps(struct worker *worker, bool (*step)(void *context, struct engine *engine), void *context,
+                      const struct patience *patience, struct problem *problem);
+
 #endif

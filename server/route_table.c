@@ -1,9 +1,11 @@
 /* route_table.c: everything the server answers, in the order of the documentation. */
 #include "server/route_analyses.h"
 #include "server/route_attention.h"
+#include "server/route_between.h"
 #include "server/route_heads.h"
 #include "server/route_models.h"
 #include "server/route_series.h"
+#include "server/route_similarity.h"
 #include "server/route_tokenize.h"
 #include "server/routes.h"
 
@@ -28,6 +30,10 @@ static const struct http_route table[] = {
     {"GET", "/api/v1/analyses/{id}/attention/{layer}/{head}/tiles/{zoom}/{x}/{y}", route_tile},
     {"GET", "/api/v1/analyses/{id}/series/{layer}/{head}.json", route_series_json},
     {"GET", "/api/v1/analyses/{id}/series/{layer}/{head}.npy", route_series_npy},
+    {"GET", "/api/v1/analyses/{id}/between", route_between},
+    {"GET", "/api/v1/analyses/{id}/dilution.json", route_dilution},
+    {"GET", "/api/v1/analyses/{id}/similarity.npy", route_similarity_npy},
+    {"GET", "/api/v1/analyses/{id}/similarity.json", route_similarity_json},
 
     {"GET", "/", route_page},
     {"GET", "/a/{id}", route_page},

@@ -1,0 +1,250 @@
+"""Asks a server the questions across heads and across two texts, and holds every number against definitions in NumPy (float64) over the maps
+that transformers computes (tests/golden/zoo). Prints the largest differences.
+
+usage: test_across.py [Class[.test]...]
+"""
+import collections, io, json, os, struct, tempfile, threading, unittest
+
+import numpy as np
+import requests
+
+from server_under_test import SOURCE, Server
+
+FAMILIES = ('llama', 'mistral', 'gpt2', 'gpt_oss', 'bert')
+WORST = collections.defaultdict(float)
+
+
+def golden(family):
+    """(ids, maps [layers, heads, N, N]) as transformers has them."""
+    with open(os.path.join(SOURCE, 'tests', 'golden', 'zoo', family, 'expected.bin'), 'rb') as file:
+        data = file.read()
+    layers, heads, n = struct.unpack('<3i', data[:12])
+    ids = np.frombuffer(data, '<i4', n, 12)
+    return ids, np.frombuffer(data, '<f4', offset=12 + 4 * n).reshape(layers, heads, n, n).astype(float)
+
+
+def causal(family):
+    return family != 'bert'
+
+
+def window(family, layer):
+    with open(os.path.join(SOURCE, 'tests', 'golden', 'zoo', family, 'config.json'), encoding='utf-8') as file:
+        config = json.load(file)
+    if not config.get('sliding_window') or (config.get('layer_types') or ['sliding_attention'] * 99)[layer] != 'sliding_attention':
+        return None
+    return config['sliding_window']
+
+
+def visible(family, layer, n):
+    i, j = np.mgrid[:n, :n]
+    sees = (j <= i) if causal(family) else np.ones((n, n), bool)
+    return sees & (i - j < window(family, layer)) if window(family, layer) else sees
+
+
+def near(name, got, want, tolerance):
+    """None is NaN."""
+    got, want = (np.array(x, float) for x in (got, want))
+    assert got.shape == want.shape, (name, got.shape, want.shape)
+    assert (np.isnan(got) == np.isnan(want)).all(), (name, got, want)
+    difference = np.nan_to_num(np.abs(got - want)).max(initial=0)
+    WORST[name] = max(WORST[name], difference)
+    assert difference <= tolerance, (name, difference)
+
+
+class Across(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.models = tempfile.TemporaryDirectory(prefix='headscope-test-')
+        for family in FAMILIES:
+            os.symlink(os.path.join(SOURCE, 'tests', 'golden', 'zoo', family), os.path.join(cls.models.name, family))
+        cls.server = Server(models=cls.models.name)
+        cls.server.__enter__()
+        cls.ids, cls.maps, cls.id = {}, {}, {}
+        for family in FAMILIES:
+            cls.ids[family], cls.maps[family] = golden(family)
+            cls.id[family] = cls.analyse(family, cls.ids[family].tolist())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__(None)
+        cls.models.cleanup()
+
+    @classmethod
+    def analyse(cls, model, ids, **options):
+        answer = requests.post(cls.server.url + '/api/v1/analyses', json={'model': model, 'token_ids': ids, **options}, timeout=120)
+        assert answer.status_code == 200, answer.text
+        return answer.json()['id']
+
+    def ask(self, path, **kwargs):
+        return requests.get(self.server.url + '/api/v1' + path, timeout=120, **kwargs)
+
+    def json(self, path):
+        answer = self.ask(path)
+        self.assertEqual(answer.status_code, 200, answer.text)
+        return answer.json()
+
+    def npy(self, path):
+        answer = self.ask(path)
+        self.assertEqual(answer.status_code, 200, answer.text)
+        return np.load(io.BytesIO(answer.content))
+
+    def refused(self, answer, status, says):
+        self.assertEqual((answer.status_code, answer.headers['Content-Type']), (status, 'application/problem+json'), answer.text)
+        self.assertIn(says, answer.json()['detail'])
+
+
+class Between(Across):
+    def check(self, family, a, b, c, d):
+        maps, n = self.maps[family], len(self.ids[family])
+        answer = self.json(f'/analyses/{self.id[family]}/between?queries={a}:{b}&keys={c}:{d}')
+        self.assertEqual((answer['queries'], answer['keys'], answer['by'], answer['offset_profile']), ([a, b], [c, d], 'weight', None))
+        seen = {(i['layer'], i['head']): i for i in answer['items']}
+        self.assertEqual(len(seen), maps.shape[0] * maps.shape[1])
+        for (layer, head), item in seen.items():
+            sees = visible(family, layer, n)
+            rows = int(sees[a:b, c:d].any(1).sum())
+            self.assertEqual(item['rows'], rows)
+            near('between.weight', item['weight'], maps[layer, head, a:b, c:d].sum(1).mean() if rows else np.nan, 2e-5)
+            near('between.uniform', item['uniform'], (sees[a:b, c:d].sum(1) / sees[a:b].sum(1)).mean() if rows else np.nan, 1e-8)
+        weights = [i['weight'] for i in answer['items']]
+        known = [w for w in weights if w is not None]
+        self.assertEqual(weights, sorted(known, reverse=True) + [None] * (len(weights) - len(known)))
+
+    def test_weights_and_baselines(self):
+        for family in FAMILIES:
+            n = len(self.ids[family])
+            for cut in ((0, n, 0, n), (n - 1, n, 3, 4), (5, 20, 0, 9), (0, 9, 5, 20), (2, 3, 7, 30), (30, 40, 1, 18)):
+                with self.subTest(family=family, cut=cut):
+                    self.check(family, *cut)
+
+    def test_order_by_lift(self):
+        items = self.json(f'/analyses/{self.id["llama"]}/between?queries=20:40&keys=5:9&by=lift')['items']
+        lifts = [i['weight'] - i['uniform'] for i in items]
+        self.assertTrue(all(x >= y - 1e-12 for x, y in zip(lifts, lifts[1:])))
+
+    def test_refusals(self):
+        at = f'/analyses/{self.id["llama"]}/between'
+        self.refused(self.ask(at + '?queries=5:5&keys=0:1'), 422, 'queries')
+        self.refused(self.ask(at + '?queries=-1:5'), 400, 'queries')
+        self.refused(self.ask(at + '?keys=100:200'), 422, 'keys')
+        self.refused(self.ask(at + '?by=size'), 400, 'by must be')
+        self.refused(self.ask(at + '?layer=1'), 400, 'layer')
+        self.refused(self.ask('/analyses/' + '0' * 64 + '/between'), 404, 'no analysis')
+
+
+class Dilution(Across):
+    def test_means_of_bins(self):
+        for family in FAMILIES:
+            maps, n, first = self.maps[family], len(self.ids[family]), int(causal(family))
+            answer = self.json(f'/analyses/{self.id[family]}/dilution.json')
+            bins = answer['bins']
+            self.assertEqual([b['from'] for b in bins] + [n], [first] + [b['to'] for b in bins])
+            self.assertLessEqual(len(bins), 40)
+            i, j = np.mgrid[:n, :n]
+            for item in answer['items']:
+                a = maps[item['layer'], item['head']]
+                entropy = -np.where(a > 0, a * np.log(np.maximum(a, 1e-300)), 0).sum(1)
+                for name, rows, tolerance in (('entropy', entropy, 1e-4), ('sink_mass', a[:, 0], 2e-5),
+                                              ('local_mass', (a * (abs(i - j) <= 16)).sum(1), 2e-5)):
+                    near('dilution.' + name, item[name], [rows[b['from']:b['to']].mean() for b in bins], tolerance)
+
+    def test_tag(self):
+        identity = self.id['bert']
+        again = self.ask(f'/analyses/{identity}/dilution.json')
+        self.assertEqual(self.ask(f'/analyses/{identity}/dilution.json', headers={'If-None-Match': again.headers['ETag']}).status_code, 304)
+
+
+def sample(first, count, most):
+    """reading_sample of single places."""
+    return np.arange(first, first + count) if count <= most else first + np.arange(most) * (count - 1) // (most - 1)
+
+
+class Similarity(Across):
+    def test_jensen_shannon(self):
+        for family in FAMILIES:
+            maps, n = self.maps[family], len(self.ids[family])
+            got = self.npy(f'/analyses/{self.id[family]}/similarity.npy?by=js')
+            a = maps.reshape(-1, n, n).copy()
+            a[:, :, 0] = 0
+            places = sample(int(causal(family)), n - int(causal(family)), 32)
+            want, count = np.zeros((len(a), len(a))), np.zeros((len(a), len(a)))
+            for i in places:
+                outside = a[:, i].sum(1)
+                p = np.where(outside[:, None] >= 1e-6, a[:, i] / np.maximum(outside, 1e-30)[:, None], np.nan)
+                with np.errstate(divide='ignore', invalid='ignore'):
+                    m = (p[:, None] + p[None]) / 2
+                    kl = lambda x: np.where(x > 0, x * np.log2(x / m), 0).sum(-1)
+                    d = np.sqrt(np.maximum((kl(np.broadcast_to(p[:, None], m.shape)) + kl(np.broadcast_to(p[None], m.shape))) / 2, 0))
+                fine = (outside >= 1e-6)[:, None] & (outside >= 1e-6)[None]
+                want += np.where(fine, d, 0)
+                count += fine
+            with np.errstate(invalid='ignore'):
+                want /= count
+            np.fill_diagonal(want, 0)
+            self.assertTrue((got == got.T).all())
+            near('similarity.js', got, want, 2e-4)
+
+    def test_cka(self):
+        """The golden matrices are of X = (input of the output projection, a head's columns) W_O, made by make_cka.py."""
+        with open(os.path.join(SOURCE, 'tests', 'golden', 'cka.json'), encoding='utf-8') as file:
+            wanted = json.load(file)
+        for family in FAMILIES:
+            got = self.npy(f'/analyses/{self.id[family]}/similarity.npy?by=cka')
+            self.assertTrue((got == got.T).all())
+            near('similarity.cka', got, wanted[family], 1e-4)
+
+    def test_clusters_and_plane(self):
+        for family in FAMILIES:
+            for by in ('js', 'cka'):
+                matrix = self.npy(f'/analyses/{self.id[family]}/similarity.npy?by={by}').astype(float)
+                answer = self.json(f'/analyses/{self.id[family]}/similarity.json?by={by}')
+                distance = np.where(np.isnan(matrix), 1, matrix if by == 'js' else 1 - matrix)
+                np.fill_diagonal(distance, 0)
+                self.assertEqual((answer['by'], answer['method'], answer['cut']), (by, 'average linkage', 0.3))
+                self.check_clusters(distance, answer)
+                self.check_plane(distance, answer)
+
+    def check_clusters(self, distance, answer):
+        groups = [[i] for i in range(len(distance))]
+        while len(groups) > 1:  # the definition, without any cleverness
+            d, x, y = min((distance[np.ix_(p, q)].mean(), x, y) for x, p in enumerate(groups) for y, q in enumerate(groups) if x < y)
+            if d >= 0.3:
+                break
+            groups[x] += groups.pop(y)
+        self.assertEqual(answer['cluster_count'], len(groups))
+        got = collections.defaultdict(list)
+        for head, cluster in enumerate(answer['clusters']):
+            got[cluster].append(head)
+        self.assertEqual(sorted(got.values()), sorted(sorted(g) for g in groups))
+        sizes = [len(got[c]) for c in range(len(groups))]
+        self.assertEqual(sizes, sorted(sizes, reverse=True))
+
+    def check_plane(self, distance, answer):
+        n = len(distance)
+        j = np.eye(n) - 1 / n
+        values, vectors = np.linalg.eigh(-j @ (distance ** 2) @ j / 2)
+        want = vectors[:, :-3:-1] * np.sqrt(np.maximum(values[:-3:-1], 0))
+        got = np.array(answer['embedding'])
+        pairs = lambda x: np.linalg.norm(x[:, None] - x[None], axis=-1)
+        near('similarity.embedding', pairs(got), pairs(want), 1e-6)
+        upper = np.triu_indices(n, 1)
+        near('similarity.stress', answer['stress'], np.sqrt(((distance - pairs(want))[upper] ** 2).sum() / (distance[upper] ** 2).sum()), 1e-6)
+        near('similarity.explained', answer['explained'], values[:-3:-1].sum() / values[values > 0].sum(), 1e-6)
+
+    def test_refusals_and_tags(self):
+        at = f'/analyses/{self.id["llama"]}/similarity'
+        self.refused(self.ask(at + '.npy?by=size'), 400, 'by must be')
+        self.refused(self.ask(at + '.json?cut=1'), 400, 'cut')
+        self.refused(self.ask('/analyses/' + '1' * 64 + '/similarity.npy'), 404, 'no analysis')
+        tag = self.ask(at + '.npy?by=js').headers['ETag']
+        self.assertEqual(self.ask(at + '.npy?by=js', headers={'If-None-Match': tag}).status_code, 304)
+        self.assertNotEqual(self.ask(at + '.npy?by=cka').headers['ETag'], tag)
+
+
+def report():
+    for name in sorted(WORST):
+        print(f'{name}: largest difference {WORST[name]:.2g}')
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2, exit=False) and report()
