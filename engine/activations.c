@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/memory.h"
 #include "engine/position_bias.h"
 #include "engine/weights.h"
 
@@ -33,24 +32,20 @@ uint64_t activations_size(const struct model *model, size_t n) {
     struct layout l = layout_of(model, n);
     size_t layers = (size_t)model->config.layers;
     return sizeof(struct activations) + layers * sizeof(struct layer_activations) +
-           memory_aligned_size(layers * layer_bytes(&l)) + n * sizeof(int32_t) +
+           reserve_block_size(layers * layer_bytes(&l)) + n * sizeof(int32_t) +
            (model->config.position_bias != BIAS_NONE ? (size_t)model->config.heads * 2 * n * sizeof(float) : 0) +
            2 * layers * (size_t)model->config.heads * sizeof(float);
 }
 
-/* The places beyond n in the last panel of keys, and beyond head_dim in the last panel of v. */
-static void clear_padding(struct activations *a, int layer) {
+void activations_clear_tail(struct activations *a, int layer) {
     const struct model_config *c = &a->model->config;
     size_t head_dim = (size_t)c->head_dim, tail = a->padded - a->n;
-    for (size_t kv = 0; kv < (size_t)c->kv_heads; kv++) {
-        float *k = a->layer[layer].k + kv * a->padded * head_dim, *v = a->layer[layer].v + kv * a->dim_panels * a->padded * PANEL;
-        if (tail) memset(k + (a->padded - PANEL) * head_dim, 0, PANEL * head_dim * sizeof *k);
-        for (size_t p = 0; p < a->dim_panels; p++) {
-            float *panel = v + p * a->padded * PANEL;
-            bool whole = (p + 1) * PANEL <= head_dim;
-            size_t from = whole ? a->n : 0;
-            memset(panel + from * PANEL, 0, (a->padded - from) * PANEL * sizeof *panel);
-        }
+    struct layer_activations *to = &a->layer[layer];
+    for (size_t kv = 0; tail > 0 && kv < (size_t)c->kv_heads; kv++) {
+        float *k = to->k + (kv * a->padded + a->padded - PANEL) * head_dim;
+        for (size_t d = 0; d < head_dim; d++) memset(k + d * PANEL + (PANEL - tail), 0, tail * sizeof *k);
+        for (size_t p = 0; p < a->dim_panels; p++)
+            memset(to->v + ((kv * a->dim_panels + p) * a->padded + a->n) * PANEL, 0, tail * PANEL * sizeof *to->v);
     }
 }
 
@@ -73,12 +68,13 @@ static bool take_biases(struct activations *a) {
     return true;
 }
 
-struct activations *activations_create(const struct model *model, const int32_t *ids, size_t n) {
+struct activations *activations_create(const struct model *model, const int32_t *ids, size_t n, struct reserve *reserve) {
     size_t layers = (size_t)model->config.layers;
     struct layout l = layout_of(model, n);
     struct activations *a = calloc(1, sizeof *a + layers * sizeof a->layer[0]);
     if (!a) return NULL;
     a->model = model_retain((struct model *)(uintptr_t)model); /* counting references is the one thing that changes a model */
+    a->reserve = reserve_retain(reserve);
     a->n = n;
     a->padded = l.padded;
     a->q_stride = l.q_stride;
@@ -89,7 +85,8 @@ struct activations *activations_create(const struct model *model, const int32_t 
     if (!a->ids || !a->value_largest) goto failed;
     for (size_t i = 0; i < layers * (size_t)model->config.heads; i++) a->value_largest[i] = NAN;
     memcpy(a->ids, ids, n * sizeof *ids);
-    a->block = memory_aligned(layers * layer_bytes(&l));
+    a->block_bytes = layers * layer_bytes(&l);
+    a->block = reserve_take(reserve, a->block_bytes);
     if (!a->block) goto failed;
     if (!take_biases(a)) goto failed;
     float *block = a->block;
@@ -100,7 +97,6 @@ struct activations *activations_create(const struct model *model, const int32_t 
                                                  .value_norm = block + l.q + l.k + l.v + 2 * l.rows,
                                                  .output_ratio = block + l.q + l.k + l.v + 3 * l.rows,
                                                  .sinks = a->layer[i].sinks};
-        clear_padding(a, (int)i);
     }
     return a;
 failed:
@@ -110,7 +106,8 @@ failed:
 
 void activations_destroy(struct activations *activations) {
     if (!activations) return;
-    free(activations->block);
+    reserve_give(activations->reserve, activations->block, activations->block_bytes);
+    reserve_release(activations->reserve);
     free(activations->bias);
     if (activations->model->config.layers > 0) free((float *)(uintptr_t)activations->layer[0].sinks); /* of all layers */
     free(activations->ids);
@@ -175,9 +172,10 @@ void activations_store_row(struct activations *activations, int layer, size_t i,
         float *panel = to->k + (kv * activations->padded + i / PANEL * PANEL) * head_dim + i % PANEL;
         for (size_t d = 0; d < head_dim; d++) panel[d * PANEL] = k[d];
         for (size_t p = 0; p < panels; p++) {
-            size_t left = head_dim - p * PANEL;
-            memcpy(to->v + ((kv * panels + p) * activations->padded + i) * PANEL, v + p * PANEL,
-                   (left < PANEL ? left : PANEL) * sizeof *v);
+            float *row = to->v + ((kv * panels + p) * activations->padded + i) * PANEL;
+            size_t left = head_dim - p * PANEL, have = left < PANEL ? left : PANEL;
+            memcpy(row, v + p * PANEL, have * sizeof *v);
+            memset(row + have, 0, (PANEL - have) * sizeof *v);
         }
     }
 }

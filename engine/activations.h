@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "engine/kernels.h"
 #include "engine/model.h"
+#include "engine/reserve.h"
 
 struct layer_activations {
     float *q, *k, *v;
@@ -23,6 +24,8 @@ struct layer_activations {
 };
 
 struct activations {
+    struct reserve *reserve; /* where the block comes from and goes to */
+    size_t block_bytes;
     struct model *model;
     int32_t *ids;
     size_t n, padded, q_stride, dim_panels;
@@ -35,13 +38,15 @@ struct activations {
 
 /* What activations of n tokens take, an upper bound. */
 uint64_t activations_size(const struct model *model, size_t n);
-/* Retains the model. NULL: no memory. Padding is cleared, the rest is not. */
-struct activations *activations_create(const struct model *model, const int32_t *ids, size_t n);
+/* Retains the model and the reserve. NULL: no memory. Nothing is cleared. */
+struct activations *activations_create(const struct model *model, const int32_t *ids, size_t n, struct reserve *reserve);
 
 /* Copies the first `rows` rows of q, k, v and the norms of one layer. Both of the same model, rows <= both n. */
 void activations_copy_rows(struct activations *to, const struct activations *from, int layer, size_t rows);
-/* Stores row i of k and v, each [kv_heads * head_dim]. Different rows may be stored from different threads. */
+/* Stores row i of k and v, each [kv_heads * head_dim], and 0 beyond head_dim. Different rows may be stored from different threads. */
 void activations_store_row(struct activations *activations, int layer, size_t i, const float *k, const float *v);
+/* Once all rows of a layer are there: the places beyond n become 0. */
+void activations_clear_tail(struct activations *activations, int layer);
 
 /* scores[r, j] = attention_scale q_(query0 + r) . k_j of one head, for the keys of whole panels: j runs from
  * key_panel0 * PANEL; row stride `stride`. Then what the model does to scores: a cap, a bias of positions. The one place where

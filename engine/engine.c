@@ -11,6 +11,12 @@
 /* Floating point operations a second and thread, before anything has been measured. */
 static const double rate_guess = 5e10;
 
+/* Touched memory for the next run: at most so much (2048 tokens of a small model) and this share of the limit. At first enough for
+ * 256 tokens of such a model, later what the runs so far have taken. */
+#define RESERVE_MAX ((uint64_t)288 << 20)
+#define RESERVE_FIRST ((uint64_t)40 << 20)
+enum { RESERVE_SHARE = 16 };
+
 enum engine_status engine_create_with(const struct engine_options *options, const struct kernels *kernels, struct engine **engine,
                                       char *error, size_t error_size) {
     int threads = options->threads > 0 ? options->threads : pool_cores();
@@ -22,10 +28,13 @@ enum engine_status engine_create_with(const struct engine_options *options, cons
     e->kernels = kernels;
     e->rate = rate_guess * threads;
     e->pool = pool_create(threads);
-    if (!e->pool) {
-        free(e);
+    e->reserve = reserve_create(options->memory_max > 0 && options->memory_max / RESERVE_SHARE < RESERVE_MAX ? options->memory_max / RESERVE_SHARE
+                                                                                                            : RESERVE_MAX);
+    if (!e->pool || !e->reserve) {
+        engine_destroy(e);
         return engine_fail_memory(error, error_size);
     }
+    reserve_expect(e->reserve, RESERVE_FIRST);
     openblas_set_num_threads(1); /* the pool's threads each multiply their own share */
     snprintf(e->description, sizeof e->description, "%s, OpenBLAS %s", kernels->name, openblas_get_corename());
     *engine = e;
@@ -39,7 +48,16 @@ enum engine_status engine_create(const struct engine_options *options, struct en
 void engine_destroy(struct engine *engine) {
     if (!engine) return;
     pool_destroy(engine->pool);
+    reserve_release(engine->reserve);
     free(engine);
+}
+
+bool engine_idle(struct engine *engine) {
+    return reserve_touch(engine->reserve);
+}
+
+uint64_t engine_idle_bytes(const struct engine *engine) {
+    return reserve_bytes(engine->reserve);
 }
 
 int engine_threads(const struct engine *engine) {
@@ -103,6 +121,8 @@ enum engine_status analysis_run(struct engine *engine, const struct analysis_inp
     uint64_t bytes;
     enum engine_status status = check_input(engine, input, &bytes, error, error_size);
     if (status != ENGINE_OK) return status;
+    reserve_expect(engine->reserve, bytes);
+    if (engine->options.memory_max > 0) reserve_shrink(engine->reserve, engine->options.memory_max - bytes);
     double start = seconds_now();
     status = forward_run(engine, input, prefix, observer, sinks, sink_count, activations, error, error_size);
     double seconds = seconds_now() - start;

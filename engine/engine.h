@@ -169,6 +169,10 @@ enum engine_status engine_create(const struct engine_options *options, struct en
                                  size_t error_size);
 void engine_destroy(struct engine *engine); /* NULL is fine; no run may be going on */
 int engine_threads(const struct engine *engine);
+/* For when there is nothing to do: readies some memory for the next run, in 2 ms. False: all is ready. */
+bool engine_idle(struct engine *engine);
+/* What the engine holds ready, beside runs and their activations: at most a sixteenth of memory_max. */
+uint64_t engine_idle_bytes(const struct engine *engine);
 /* One line for logs and benchmarks: which vector path and which BLAS kernel run, e.g. "avx512, OpenBLAS SkylakeX". */
 const char *engine_kernels(const struct engine *engine);
 

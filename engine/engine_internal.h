@@ -6,10 +6,12 @@
 #include "engine/failure.h"
 #include "engine/kernels.h"
 #include "engine/pool.h"
+#include "engine/reserve.h"
 
 struct engine {
     struct engine_options options;
     struct pool *pool;
+    struct reserve *reserve;
     const struct kernels *kernels;
     double rate; /* floating point operations a second, as seen in past runs; a guess before */
     char description[96];

@@ -10,7 +10,6 @@
 #include "engine/attention.h"
 #include "engine/general.h"
 #include "engine/linear.h"
-#include "engine/memory.h"
 #include "engine/rope.h"
 #include "engine/run.h"
 #include "engine/value_norms.h"
@@ -70,20 +69,27 @@ static struct sizes sizes_of(const struct kernels *kernels, const struct model *
 uint64_t forward_size(const struct kernels *kernels, const struct model *model, int threads, size_t n) {
     struct sizes s = sizes_of(kernels, model, n, n);
     size_t heads = (size_t)model->config.heads, shares = heads * share_count(n), workers = (size_t)threads;
-    return activations_size(model, n) + value_factors_size(model, threads) + (model->config.general ? 2 : 1) * text_facts_size(n) + memory_aligned_size(s.rows_floats * sizeof(float)) +
-           memory_aligned_size(workers * s.worker_floats * sizeof(float)) + workers * sizeof(struct worker) +
-           memory_aligned_size(shares * s.share_bytes) + shares * sizeof(struct head_share) +
+    return activations_size(model, n) + value_factors_size(model, threads) + (model->config.general ? 2 : 1) * text_facts_size(n) +
+           reserve_block_size(s.rows_floats * sizeof(float)) +
+           reserve_block_size(workers * s.worker_floats * sizeof(float)) + workers * sizeof(struct worker) +
+           reserve_block_size(shares * s.share_bytes) + shares * sizeof(struct head_share) +
            heads * (s.head_bytes + sizeof(size_t)) + n * 2 * sizeof(uint32_t);
 }
 
 static void *take(struct run *run, void *block) {
-    if (block) run->blocks[run->block_count++] = block;
+    if (block) run->blocks[run->block_count++] = (struct run_block){block, 0};
+    return block;
+}
+
+static void *take_large(struct run *run, size_t bytes) {
+    void *block = reserve_take(run->engine->reserve, bytes);
+    if (block) run->blocks[run->block_count++] = (struct run_block){block, bytes};
     return block;
 }
 
 static bool take_rows(struct run *run, const struct sizes *s) {
     size_t rows = run->rows;
-    float *block = take(run, memory_aligned(s->rows_floats * sizeof *block));
+    float *block = take_large(run, s->rows_floats * sizeof *block);
     if (!block) return false;
     strides_of(run, run->config);
     run->residual = block;
@@ -105,7 +111,7 @@ static bool take_rows(struct run *run, const struct sizes *s) {
 
 static bool take_workers(struct run *run, const struct sizes *s) {
     size_t threads = (size_t)pool_threads(run->engine->pool);
-    float *block = take(run, memory_aligned(threads * s->worker_floats * sizeof *block));
+    float *block = take_large(run, threads * s->worker_floats * sizeof *block);
     run->worker = take(run, calloc(threads, sizeof *run->worker));
     if (!block || !run->worker) return false;
     for (size_t t = 0; t < threads; t++, block += s->worker_floats) {
@@ -121,7 +127,7 @@ static bool take_heads(struct run *run, const struct sizes *s) {
     run->block_rows = attention_block_rows(run->n);
     run->shares = share_count(run->n);
     size_t shares = heads * run->shares;
-    char *arrays = take(run, memory_aligned(shares * s->share_bytes));
+    char *arrays = take_large(run, shares * s->share_bytes);
     run->share = take(run, calloc(shares, sizeof *run->share));
     run->shares_left = take(run, calloc(heads, sizeof *run->shares_left));
     run->receiving_heads = take(run, calloc(run->n, sizeof *run->receiving_heads));
@@ -142,7 +148,13 @@ static size_t shared_prefix(const struct activations *prefix, const struct analy
 }
 
 static void run_finish(struct run *run) {
-    while (run->block_count > 0) free(run->blocks[--run->block_count]);
+    while (run->block_count > 0) {
+        struct run_block *block = &run->blocks[--run->block_count];
+        if (block->bytes > 0)
+            reserve_give(run->engine->reserve, block->start, block->bytes);
+        else
+            free(block->start);
+    }
     for (size_t f = 0; f < run->fact_kinds; f++) text_facts_finish(&run->facts_of[f]);
     activations_destroy(run->activations);
 }
@@ -174,7 +186,7 @@ static bool run_init(struct run *run, struct engine *engine, const struct analys
     run->rows = run->n - run->reused;
     struct sizes s = sizes_of(run->kernels, run->model, run->n, run->rows);
     if (take_facts(run, input)) {
-        run->activations = activations_create(input->model, input->ids, input->n);
+        run->activations = activations_create(input->model, input->ids, input->n, engine->reserve);
         if (run->activations && take_rows(run, &s) && take_workers(run, &s) && take_heads(run, &s)) return true;
     }
     run_finish(run);
@@ -394,6 +406,7 @@ static void attend_work(void *context, int worker) {
 static void attend(struct run *run) {
     for (int h = 0; h < run->config->heads; h++) atomic_store_explicit(&run->shares_left[h], run->shares, memory_order_relaxed);
     if (run->reused) activations_copy_rows(run->activations, run->prefix, run->layer, run->reused);
+    activations_clear_tail(run->activations, run->layer);
     run_phase(run, attend_work);
     run->to_publish = true;
 }

@@ -25,6 +25,11 @@ struct general_rows {
     size_t expert_stride, vector_stride;
 };
 
+struct run_block {
+    void *start;
+    size_t bytes; /* 0: from malloc, else from the reserve */
+};
+
 struct head_share {
     struct head_sums sums;
     struct thumbnail_sums thumbnails;
@@ -70,7 +75,7 @@ struct run {
     _Atomic uint32_t *receiving_heads; /* [n] heads in which key j receives more than sink_weight */
 
     struct linear linear;
-    void *blocks[8];
+    struct run_block blocks[8];
     int block_count;
     bool to_publish, no_memory;
     _Atomic size_t next;

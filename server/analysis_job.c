@@ -218,8 +218,8 @@ static void run_make_room(const struct run *run, const struct analysis_input *in
     char error[256];
     if (analyses->memory_max == 0) return;
     if (analysis_estimate(run->engine, input, &estimate, error, sizeof error) != ENGINE_OK) return;
-    uint64_t most = analyses->memory_max;
-    activation_cache_shrink(analyses->activations, estimate.bytes < most ? most - estimate.bytes : 0);
+    uint64_t most = analyses->memory_max, taken = estimate.bytes + engine_idle_bytes(run->engine);
+    activation_cache_shrink(analyses->activations, taken < most ? most - taken : 0);
 }
 
 /* Runs the model and keeps its activations. */

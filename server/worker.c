@@ -9,6 +9,9 @@
 
 #include "server/wait.h"
 
+/* The engine uses its free time after so long without work. */
+enum { IDLE_MS = 50 };
+
 struct waiting_job {
     struct worker_job job;
     struct waiting_job *next;
@@ -28,6 +31,7 @@ struct worker {
     pthread_t thread;
     struct engine *engine;
     bool stopping;
+    bool ready; /* the engine has nothing to do in its free time */
     struct client_line *lines;
     size_t waiting, queue_max;
     struct worker_read *reads, **reads_end;
@@ -203,6 +207,22 @@ size_t worker_waiting(struct worker *worker) {
     return waiting;
 }
 
+/* Lock held. The engine readies itself once nothing has come for a moment: whoever got an answer may want a core to draw it. */
+static void worker_wait(struct worker *worker) {
+    if (!worker->ready) {
+        struct timespec until = wait_until(IDLE_MS);
+        if (pthread_cond_timedwait(&worker->work, &worker->lock, &until) != ETIMEDOUT) return;
+        while (!worker->ready && !worker->reads && !worker->lines && !worker->stopping) {
+            pthread_mutex_unlock(&worker->lock);
+            bool more = engine_idle(worker->engine);
+            pthread_mutex_lock(&worker->lock);
+            worker->ready = !more;
+        }
+        return;
+    }
+    pthread_cond_wait(&worker->work, &worker->lock);
+}
+
 static void *worker_main(void *argument) {
     struct worker *worker = argument;
     pthread_mutex_lock(&worker->lock);
@@ -211,12 +231,13 @@ static void *worker_main(void *argument) {
             worker_serve_reads(worker, worker->engine);
         } else if (worker->lines) {
             struct waiting_job *next = worker_next_job(worker);
+            worker->ready = false;
             pthread_mutex_unlock(&worker->lock);
             next->job.run(next->job.context, worker, worker->engine);
             free(next);
             pthread_mutex_lock(&worker->lock);
         } else {
-            pthread_cond_wait(&worker->work, &worker->lock);
+            worker_wait(worker);
         }
     }
     struct waiting_job *next;

@@ -59,12 +59,16 @@ static void example_init(struct example *x, size_t n, int head_dim, float spread
     }
     for (size_t i = 0; i < n * q_width; i++) x->q[i] = uniform() * spread;
     for (size_t i = 0; i < n * kv_width; i++) x->k[i] = uniform() * spread, x->v[i] = uniform();
-    x->activations = activations_create(&x->model, x->ids, n);
+    struct reserve *reserve = reserve_create(0);
+    ck_assert_ptr_nonnull(reserve);
+    x->activations = activations_create(&x->model, x->ids, n, reserve);
     ck_assert_ptr_nonnull(x->activations);
+    reserve_release(reserve); /* the activations hold it */
     for (size_t i = 0; i < n; i++) {
         memcpy(x->activations->layer[0].q + i * x->activations->q_stride, x->q + i * q_width, q_width * sizeof(float));
         activations_store_row(x->activations, 0, i, x->k + i * kv_width, x->v + i * kv_width);
     }
+    activations_clear_tail(x->activations, 0);
 }
 
 static void example_finish(struct example *x) {
