@@ -9,9 +9,11 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SLOW = {"transformers eager": 2048, "TransformerLens": 1024, "transformers sdpa": 4096}  # the most tokens each is asked for
+PAUSE = 0.4  # seconds between two runs: what one does after its answer (memory given back, or readied) is not to slow the next down
 
 
 class Peer:
@@ -82,6 +84,7 @@ def main():
             for peer in peers:
                 if n > SLOW.get(peer.name, 1 << 30):
                     continue
+                time.sleep(PAUSE)
                 answer = peer.run(n)
                 if turn and answer:
                     results.setdefault((peer.name, n), []).append(answer)
