@@ -3,6 +3,7 @@
 
 import { colours, h, sizeCanvas } from './dom.js';
 import { drawAxes, drawProfiles } from './map_axes.js';
+import { drawBands } from './map_bands.js';
 import { drawOutlines, drawUnseen } from './map_marks.js';
 import { clampView, contentView, fitView, isFitted, mapLayout, zoomView } from './map_layout.js';
 import { listenToMap } from './map_input.js';
@@ -107,6 +108,7 @@ export class HeadMap {
     context.strokeStyle = c.line;
     context.lineWidth = 1;
     context.strokeRect(l.x - 0.5, l.y - 0.5, l.size + 1, l.size + 1);
+    drawBands(context, c, l, this.view, a);
     const focus = this.#focus(state);
     drawOutlines(context, c, l, this.view, a, focus);
     drawAxes(context, c, l, this.view, a, focus);

@@ -5,6 +5,7 @@ import { h } from './dom.js';
 import { sentence, weight } from './format.js';
 import { drawWeightLegend } from './legend.js';
 import { HeadMap } from './map.js';
+import { bandLegend } from './map_bands.js';
 import { naming } from './tokens.js';
 
 const HINT = 'Point at the map, or tap it, for a value. A click pins the token.';
@@ -23,6 +24,7 @@ export function watchMapPanel(store, panel, actions) {
   const legend = h('div', { class: 'legend' });
   const place = h('div', { class: 'map-place' });
   const readout = h('p', { class: 'readout', 'aria-live': 'polite' });
+  const bands = h('p', { class: 'bands' });
   const words = h('p', { class: 'soft map-words' });
   const files = h('p', { class: 'files' });
   panel.append(
@@ -40,6 +42,7 @@ export function watchMapPanel(store, panel, actions) {
     ),
     place,
     readout,
+    bands,
     words,
     files,
   );
@@ -61,6 +64,7 @@ export function watchMapPanel(store, panel, actions) {
     }
     if (changed.has('layer', 'head', 'pool')) buttons();
     if (changed.has('analysis', 'scale', 'theme')) drawWeightLegend(legend, state);
+    if (changed.has('analysis')) bands.replaceChildren(...(state.analysis ? bandLegend(state.analysis) : []));
     if (changed.has('hoverQuery', 'hoverKey', 'open', 'row', 'layer', 'head')) tell(state);
     if (changed.has('mapError', 'phase', 'open', 'layer')) explain(state);
   });
