@@ -200,7 +200,8 @@ class MainPath(PageCase):
         low, high = browser.js('return [...document.querySelectorAll(".toolbar .legend span")].map((s) => Number(s.textContent))')
         self.assertLess(low, high)
         press('maps')
-        for value, part in (('shown', 'sinks=shown'), ('log', 'scale=log'), ('readers', 'side=readers')):
+        browser.driver.find_element(By.CSS_SELECTOR, '.drawing summary').click()
+        for value, part in (('log', 'scale=log'), ('shown', 'sinks=shown'), ('readers', 'side=readers')):
             press(value)
             browser.wait(f'location.hash.includes("{part}")')
         browser.driver.back()  # looks do not fill the history: Back leads to the empty page

@@ -137,6 +137,9 @@ export async function tile(id, layer, head, { z, x, y }, pool, signal) {
   return new Uint8Array(await read(await ask(path, { accept: '*/*', signal }), 'arrayBuffer'));
 }
 
+// Heads by what goes from some queries to some keys, both half-open.
+export const between = (id, queries, keys, signal) => json(`${at(id)}/between?${range({ queries, keys })}`, { signal });
+
 export const series = (id, layer, head, signal) => json(`${at(id)}/series/${layer}/${head}.json`, { signal });
 
 // Addresses for links that the browser follows itself.

@@ -1,9 +1,8 @@
 // One cell of the grid, painted in device pixels: a map, a number, or the frame that waits for its layer.
 
 import { colourAt, css, inkOn } from './colour.js';
-import { format } from './format.js';
+import { formatColumn } from './columns.js';
 import { resample } from './layout.js';
-import { isThin } from './statistics.js';
 
 let scratch = { size: 0, image: null, pixels: null, bytes: null };
 
@@ -15,12 +14,12 @@ function room(context, size) {
   return scratch;
 }
 
-export function frame(context, { x, y, size }, colour) {
+export function frame(context, { x, y, size }, colour, width = 1) {
   context.fillStyle = colour;
-  context.fillRect(x, y, size, 1);
-  context.fillRect(x, y + size - 1, size, 1);
-  context.fillRect(x, y, 1, size);
-  context.fillRect(x + size - 1, y, 1, size);
+  context.fillRect(x, y, size, width);
+  context.fillRect(x, y + size - width, size, width);
+  context.fillRect(x, y, width, size);
+  context.fillRect(x + size - width, y, width, size);
 }
 
 export function paintWaitingCell(context, box, colours) {
@@ -29,7 +28,7 @@ export function paintWaitingCell(context, box, colours) {
   frame(context, box, colours.line);
 }
 
-// paint: { context, palette, colours, state, ratio, font, range }
+// paint: { context, palette, colours, state, ratio, font }, for numbers also { name, values, range, pale }
 export function paintMapCell(paint, analysis, layer, head, box) {
   const { context, colours, state, ratio } = paint;
   const strip = state.sinks === 'shown' ? Math.max(2, Math.round(box.size / 10)) : 0;
@@ -67,31 +66,40 @@ export function paintStrip(context, palette, analysis, layer, head, { x, y, widt
 }
 
 export function paintNumberCell(paint, analysis, layer, head, box) {
-  const { context, palette, colours, state, range } = paint;
-  const stats = analysis.stats[layer][head];
-  const value = stats[state.paint];
-  if (typeof value !== 'number' || !range) {
+  const { context, palette, colours, name, range } = paint;
+  const value = paint.values[layer * analysis.heads + head];
+  const pale = paint.pale(layer, head);
+  if (Number.isNaN(value) || !range) {
     hatch(context, box, colours);
     return frame(context, box, colours.line);
   }
   const span = range.high - range.low;
   // The lightest colour is the panel's own: start a little above, so that the smallest value is still a cell.
   const colour = colourAt(palette.stops, 0.08 + 0.92 * (span > 0 ? (value - range.low) / span : 0.5));
-  context.globalAlpha = isThin(stats, state.paint) ? 0.5 : 1;
+  context.globalAlpha = pale ? 0.5 : 1;
   context.fillStyle = css(colour);
   context.fillRect(box.x, box.y, box.size, box.size);
   context.globalAlpha = 1;
   if (box.size < 24 * paint.ratio) return;
-  const text = short(state.paint, value);
+  const text = short(name, value);
   context.font = paint.font;
   context.textAlign = 'center';
   context.textBaseline = 'middle';
-  context.fillStyle = isThin(stats, state.paint) ? colours.ink : css(inkOn(colour));
+  context.fillStyle = pale ? colours.ink : css(inkOn(colour));
   context.fillText(text, box.x + box.size / 2, box.y + box.size / 2 + 1, box.size - 4);
 }
 
+// A head that answers a question keeps its light, and a frame if it stands at the top; the others recede.
+export function paintShade({ context, colours, ratio }, box, light, top) {
+  context.globalAlpha = 0.86 * (1 - light);
+  context.fillStyle = colours.panel;
+  context.fillRect(box.x, box.y, box.size, box.size);
+  context.globalAlpha = 1;
+  if (top) frame(context, box, colours.soft, Math.max(1, Math.round(ratio)));
+}
+
 function short(name, value) {
-  const text = format(name, value);
+  const text = formatColumn(name, value);
   return text.replace(/^0\./, '.').replace(/^-0\./, '-.');
 }
 

@@ -19,6 +19,13 @@ export function number(value, decimals) {
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
 
+// A difference of shares, with its sign.
+export function signed(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return '\u2013';
+  const text = Math.abs(value).toFixed(2);
+  return text === '0.00' ? text : `${value < 0 ? '\u2212' : '+'}${text}`;
+}
+
 // A single weight: four decimals, and never "0.0000" for something that is not zero.
 export function weight(value) {
   if (value === 0) return '0';

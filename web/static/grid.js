@@ -6,6 +6,9 @@ import { cellAt, cellRect, gridLayout, moveHead } from './layout.js';
 import { Preview } from './preview.js';
 import { describeHead } from './ranking.js';
 
+// The parts of the state that the picture shows.
+const MATTERS = 'analysis layer head hoverHead paint sinks scale pool theme view rank between type atlas'.split(' ');
+
 export class Grid {
   #canvas = h('canvas', { 'aria-hidden': 'true' });
   #picture = new GridPicture(this.#canvas);
@@ -101,7 +104,7 @@ export class Grid {
       this.#picture.arrived(state.analysis);
       this.#measure();
     }
-    if (changed.has('analysis', 'layer', 'head', 'hoverHead', 'paint', 'sinks', 'scale', 'pool', 'theme')) {
+    if (changed.has(...MATTERS)) {
       this.#draw();
       this.#describe(state);
     }

@@ -1,10 +1,10 @@
 // The picture of all heads. What has arrived is kept on a second canvas that nobody sees, so that a hover or a selection only
 // copies it and adds its outlines.
 
-import { paintMapCell, paintNumberCell, paintWaitingCell } from './cells.js';
+import { paintMapCell, paintNumberCell, paintShade, paintWaitingCell } from './cells.js';
 import { colours, font, sizeCanvas, stillness } from './dom.js';
 import { cellRect } from './layout.js';
-import { rangeOf } from './statistics.js';
+import { lightOf, numbersOf, painting } from './painting.js';
 import { palette } from './theme.js';
 
 const FADE = 260; // ms in which a layer appears
@@ -48,19 +48,17 @@ export class GridPicture {
   #paint(state, l, ratio) {
     const a = state.analysis;
     const canvas = this.#kept;
-    const numbers = state.paint !== 'maps';
-    // The colours of numbers depend on their range, which every layer may widen.
+    const what = painting(state);
     const look = [
       state.theme,
       state.scale,
-      state.paint,
+      what.key,
       state.sinks,
       state.pool,
       l.cell,
       l.gap,
       l.width,
       ratio,
-      numbers && a.arrived,
     ].join();
     const size = { width: Math.round(l.width * ratio), height: Math.round(l.height * ratio) };
     if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
@@ -79,10 +77,15 @@ export class GridPicture {
       state,
       ratio,
       font: font(Math.max(9, Math.min(11, Math.floor(l.cell / 2.9))) * ratio),
-      range: numbers ? rangeOf(a.values(state.paint)) : null,
+      name: what.name,
+      ...(what.kind === 'number' ? numbersOf(state, what.name) : {}),
     };
-    const cell = numbers ? paintNumberCell : paintMapCell;
-    eachCell(l, this.#painted.layers, a.arrived, ratio, (layer, head, box) => cell(paint, a, layer, head, box));
+    const cell = what.kind === 'number' ? paintNumberCell : paintMapCell;
+    const lit = lightOf(state);
+    eachCell(l, this.#painted.layers, a.arrived, ratio, (layer, head, box) => {
+      cell(paint, a, layer, head, box);
+      if (lit) paintShade(paint, box, lit.light[layer * a.heads + head], lit.top.has(layer * a.heads + head));
+    });
     this.#painted.layers = a.arrived;
   }
 

@@ -2,8 +2,8 @@
 
 import { colourAt, css, weightAt } from './colour.js';
 import { h } from './dom.js';
-import { format } from './format.js';
-import { rangeOf, statistic } from './statistics.js';
+import { column, formatColumn, valuesOf } from './columns.js';
+import { rangeOf } from './statistics.js';
 import { palette } from './theme.js';
 
 const WIDTH = 120;
@@ -28,15 +28,15 @@ export function drawWeightLegend(box, state) {
 }
 
 export function drawLegend(box, state) {
-  if (state.paint === 'maps') return drawWeightLegend(box, state);
-  const range = rangeOf(state.analysis.values(state.paint));
-  box.title = statistic(state.paint).means;
+  if (!column(state.paint)) return drawWeightLegend(box, state);
+  const range = rangeOf(valuesOf(state, state.paint));
+  box.title = column(state.paint).means;
   box.replaceChildren(
     ...(range
       ? [
-          h('span', {}, format(state.paint, range.low)),
+          h('span', {}, formatColumn(state.paint, range.low)),
           ramp(palette(state).stops, 0.08),
-          h('span', {}, format(state.paint, range.high)),
+          h('span', {}, formatColumn(state.paint, range.high)),
         ]
       : [h('span', {}, 'does not apply to this text')]),
   );

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { Composer } from './composer.js';
-import { byId, h } from './dom.js';
+import { byId, h, stillness } from './dom.js';
 import { sentence } from './format.js';
 import { Grid } from './grid.js';
 import { Drafts } from './drafts.js';
@@ -14,13 +14,17 @@ import { setUpModels } from './model_picker.js';
 import { watchNotices } from './notice.js';
 import { watchNumbers } from './numbers.js';
 import { watchOpenHead } from './open_head.js';
-import { fittingStatistic, watchRanking } from './ranking.js';
+import { fittingStatistic } from './columns.js';
+import { watchRanking } from './ranking.js';
 import { watchReading } from './reading.js';
 import { Runner } from './runner.js';
 import { watchStart } from './start.js';
 import { initialState, Store } from './store.js';
 import { setUpTheme } from './theme.js';
 import { watchToolbar } from './toolbar.js';
+import { watchViews } from './views.js';
+import { formatSpan, watchBetween } from './between.js';
+import { watchFind } from './find.js';
 import * as url from './url_state.js';
 
 const store = new Store({ ...initialState(), page: null });
@@ -67,12 +71,12 @@ function analyse(input) {
   drafts.stop();
   composer.input = input;
   // Another text: the head stays, the pinned token does not.
-  if (!store.state.analysis || !sameInput(inputOf(store.state.analysis), input)) store.set({ query: null });
+  if (!store.state.analysis || !sameInput(inputOf(store.state.analysis), input)) store.set({ query: null, from: null, to: null });
   runner.analyse(input);
 }
 
 function visit(id) {
-  url.go(`/a/${id}`, { ...store.state, layer: null, head: null, query: null });
+  url.go(`/a/${id}`, { ...store.state, layer: null, head: null, query: null, from: null, to: null });
   arrive();
 }
 
@@ -109,13 +113,19 @@ const forgotten = (id) => {
   if (lately.id === id) lately = { id: null, at: 0 };
 };
 
+// The question which heads read some keys from some queries, each [first, last + 1].
+function find(queries, keys) {
+  store.set({ view: 'find', from: formatSpan(queries), to: formatSpan(keys), query: queries[1] - 1, side: 'reads', rank: null });
+  byId('views').scrollIntoView({ block: 'start', behavior: stillness() ? 'auto' : 'smooth' });
+}
+
 const drafts = new Drafts(store, {
   draft: (input) => runner.analyse(input, 'draft'),
   keep: (input) => runner.analyse(input, 'kept'),
 });
 const composer = new Composer(store, { analyse, cancel: () => runner.cancel(), typed: (input) => drafts.typed(input) });
 const guide = setUpGuide();
-const actions = { analyse, visit, define: (name) => guide.show(name), forgotten, fresh };
+const actions = { analyse, visit, find, define: (name) => guide.show(name), forgotten, fresh };
 setUpHistory(actions);
 byId('foot').append(h('span', {}, 'Texts go to this server and nowhere else.'), h('span', { class: 'push' }));
 setUpTheme(store, byId('foot'));
@@ -123,7 +133,10 @@ const models = setUpModels(store, byId('model'));
 watchNotices(store, () => (store.state.models ? runner.retry() || arrive() : begin()));
 watchStart(store, actions);
 watchOpenHead(store);
+watchViews(store, byId('views'));
 watchToolbar(store, byId('toolbar'));
+watchBetween(store);
+watchFind(store, byId('find'));
 new Grid(store, byId('grid'), choose);
 watchRanking(store, byId('ranking'), choose);
 watchMapPanel(store, byId('map'), {

@@ -1,6 +1,7 @@
 // One head's map on one canvas: the plot, what is chosen in it, labels or ticks along the near edges, profiles along the far
 // ones. Geometry is map_layout.js, pixels are map_paint.js, hands are map_input.js.
 
+import { parseSpan } from './between.js';
 import { colours, h, sizeCanvas } from './dom.js';
 import { drawAxes, drawProfiles } from './map_axes.js';
 import { drawBands } from './map_bands.js';
@@ -119,9 +120,10 @@ export class HeadMap {
   #focus(state) {
     const token = chosen(state);
     const reads = state.side === 'reads';
+    const asked = state.view === 'find' ? (parseSpan(state.to, this.analysis.n)?.[0] ?? null) : null;
     return {
       query: state.hoverQuery ?? (reads ? token : null),
-      key: state.hoverKey ?? (reads ? null : token),
+      key: state.hoverKey ?? (reads ? asked : token),
       pinned: reads ? state.query : null,
     };
   }

@@ -1,110 +1,95 @@
-// Heads that stand out on this text, by one statistic, with the median of all heads beside them: a number means nothing alone.
+// Heads in order: by a number of this text, of the probes, or between chosen tokens, with the median of all heads beside them:
+// a number means nothing alone. In Find the list is long and shows the lift beside the weight.
 
 import { links } from './api.js';
+import { column, columnOptions, formatColumn, isPale, ranked, rankOf, valuesOf } from './columns.js';
 import { h } from './dom.js';
-import { format } from './format.js';
-import { isThin, ROWS_MIN, statistic, STATISTICS } from './statistics.js';
+import { signed } from './format.js';
+import { ROWS_MIN, statistic } from './statistics.js';
+import { hasType } from './types.js';
 
-const LENGTH = 8;
-
-// The statistic that fits a text: what it has enough rows for.
-export function fittingStatistic(analysis) {
-  const stats = analysis?.stats[0]?.[0];
-  if (!stats) return 'previous_mass_without_sinks';
-  if (stats.induction_rows >= 8) return 'induction_mass_without_sinks';
-  if (stats.duplicate_rows >= 8) return 'duplicate_mass_without_sinks';
-  return 'previous_mass_without_sinks';
-}
-
-export const rankOf = (state) => state.rank ?? fittingStatistic(state.analysis);
+const LENGTH = { heads: 8, find: 40 };
+const MATTERS = 'analysis rank layer head paint view between from to atlas type'.split(' ');
 
 // The number that goes with a head in the grid: the one that colours it, else the one of the list.
 export function headNumber(state, layer, head) {
-  const name = state.paint === 'maps' ? rankOf(state) : state.paint;
-  const stats = state.analysis.stats[layer]?.[head];
-  if (!stats) return '';
-  return `${statistic(name).label}: ${format(name, stats[name], { unit: true })}`;
+  const name = column(state.paint) ? state.paint : rankOf(state);
+  const value = valuesOf(state, name)[layer * state.analysis.heads + head];
+  return `${column(name).label}: ${formatColumn(name, value, { unit: true })}`;
 }
 
 export function describeHead(state, { layer, head }) {
   return `Layer ${layer}, head ${head}. ${headNumber(state, layer, head)}`;
 }
 
-// The statistics that an analysis has, as options of a select, in their groups.
-export function statisticOptions(analysis) {
-  const groups = new Map();
-  for (const s of STATISTICS) {
-    if (analysis && !analysis.has(s.name)) continue;
-    if (!groups.has(s.group)) groups.set(s.group, []);
-    groups.get(s.group).push(h('option', { value: s.name }, s.label));
-  }
-  return [...groups].map(([label, options]) => h('optgroup', { label }, options));
-}
-
 // choose(layer, head): open a head
 export function watchRanking(store, panel, choose) {
   const select = h('select', { 'aria-label': 'Order heads by', onchange: () => store.set({ rank: select.value }) });
   const list = h('ol', {});
+  const heading = h('div', { class: 'pair-heading soft', 'aria-hidden': 'true' }, h('span', {}, 'weight'), h('span', {}, 'lift'));
   const words = h('p', {});
+  const title = h('h2', {});
   const table = h('a', { download: true, title: 'Every number of every head', hidden: true }, 'heads.csv');
-  panel.append(
-    h('h2', {}, 'Heads that stand out', h('small', {}, 'on this text, by')),
-    select,
-    list,
-    h('div', { class: 'ranking-foot soft' }, words, table),
-  );
+  panel.append(title, select, heading, list, h('div', { class: 'ranking-foot soft' }, words, table));
   let filled = null;
 
   store.listen((state, changed) => {
-    if (!changed.has('analysis', 'rank', 'layer', 'head', 'paint')) return;
+    panel.hidden = !(state.view in LENGTH);
+    if (panel.hidden || !changed.has(...MATTERS)) return;
     const a = state.analysis;
     if (!a?.arrived) return void list.replaceChildren();
-    const shape = `${a.model.architecture},${a.causal}`;
-    if (filled !== shape) {
-      select.replaceChildren(...statisticOptions(a));
-      filled = shape;
-    }
+    const asked = state.view === 'find' && Boolean(state.to);
+    const shape = [a.model.architecture, a.causal, asked, Boolean(state.atlas)].join();
+    if (filled !== shape) select.replaceChildren(...columnOptions(state));
+    filled = shape;
+    title.replaceChildren(state.view === 'find' ? 'Heads' : 'Heads that stand out', h('small', {}, 'on this text, by'));
     table.hidden = !a.done;
     if (a.done) table.href = links.heads(a.id);
     const name = rankOf(state);
     select.value = name;
-    const { items, median } = a.ranked(name);
-    list.replaceChildren(
-      ...items.slice(0, LENGTH).map(({ layer, head, value }) => {
-        const open = layer === state.layer && head === state.head;
-        const thin = isThin(a.stats[layer][head], name);
-        return h(
-          'li',
-          {},
-          h(
-            'button',
-            {
-              type: 'button',
-              'aria-current': open ? 'true' : null,
-              class: thin ? 'thin' : null,
-              onclick: () => choose(layer, head),
-            },
-            h('b', {}, `${layer}.${head}`),
-            bar(value, items[0].value),
-            h('span', { class: 'value' }, format(name, value)),
-          ),
-        );
-      }),
-    );
-    words.textContent = caption(a, name, items, median);
+    const { items, median } = ranked(state, name, (head) => hasType(state, head, state.type));
+    const lifts = name === 'between.weight' && state.between ? valuesOf(state, 'between.lift') : null;
+    list.classList.toggle('pairs', Boolean(lifts));
+    heading.hidden = !lifts;
+    heading.lastChild.textContent = state.between?.profile ? 'lift' : 'over even';
+    list.replaceChildren(...items.slice(0, LENGTH[state.view]).map((item) => row(state, name, item, items[0].value, lifts)));
+    words.textContent = caption(state, name, items, median);
   });
+
+  function row(state, name, { layer, head, value }, most, lifts) {
+    const open = layer === state.layer && head === state.head;
+    const lift = lifts?.[layer * state.analysis.heads + head];
+    return h(
+      'li',
+      {},
+      h(
+        'button',
+        {
+          type: 'button',
+          'aria-current': open ? 'true' : null,
+          class: isPale(state, name, layer, head) ? 'thin' : null,
+          onclick: () => choose(layer, head),
+        },
+        h('b', {}, `${layer}.${head}`),
+        bar(value, most),
+        h('span', { class: 'value' }, formatColumn(name, value)),
+        lifts && h('span', { class: isPale(state, 'between.lift', layer, head) ? 'lift pale' : 'lift', title: 'Lift' }, signed(lift)),
+      ),
+    );
+  }
 }
 
 function bar(value, most) {
   const fill = h('i', {});
-  fill.style.width = `${most > 0 ? Math.max(1.5, (100 * value) / most) : 0}%`;
+  fill.style.width = `${most > 0 ? Math.max(1.5, (100 * Math.max(0, value)) / most) : 0}%`;
   return h('span', { class: 'track', 'aria-hidden': 'true' }, fill);
 }
 
-function caption(a, name, items, median) {
-  if (!items.length) return 'This number does not apply to this text.';
-  const rows = statistic(name).rows;
-  const count = rows ? a.stats[0][0][rows] : 0;
+function caption(state, name, items, median) {
+  if (name.startsWith('between.') && !state.between) return '';
+  if (!items.length) return state.type ? `No ${state.type} head has this number.` : 'This number does not apply to this text.';
+  const rows = statistic(name)?.rows;
+  const count = rows ? state.analysis.stats[0][0][rows] : 0;
   const thin = rows && count < ROWS_MIN ? ` Only ${count} rows stand behind it.` : '';
-  return `Median of all: ${format(name, median)}.${thin}`;
+  return `Median of all: ${formatColumn(name, median)}.${thin}`;
 }

@@ -22,7 +22,7 @@ const CAPTIONS = {
 const MATTERS =
   'analysis row open side sinks layer head query autoQuery autoKey hoverQuery hoverKey scale theme mapError'.split(' ');
 
-// actions: { define(name) }
+// actions: { define(name), find(queries, keys) }
 export function watchReading(store, panel, actions) {
   const side = segments(
     'Direction',
@@ -38,11 +38,12 @@ export function watchReading(store, panel, actions) {
   const strip = h('div', { class: 'strip-place' });
   const list = h('ol', { class: 'weights' });
   const rest = h('p', { class: 'soft rest' });
+  const wider = h('button', { type: 'button', class: 'quiet small wider', hidden: true });
   const figures = h('dl', { class: 'figures' });
   panel.append(
     h('div', { class: 'reading-top' }, title, release, h('span', { class: 'spring' }), side),
     place,
-    h('div', { class: 'weights-box' }, strip, list, rest),
+    h('div', { class: 'weights-box' }, strip, list, rest, wider),
     figures,
     h(
       'p',
@@ -91,6 +92,7 @@ export function watchReading(store, panel, actions) {
     if (!usable) {
       if (open && !state.mapError) return;
       list.replaceChildren();
+      wider.hidden = true;
       rest.textContent = state.mapError ? 'There is nothing to list without the exact weights.' : '';
       return row.show(null);
     }
@@ -108,6 +110,17 @@ export function watchReading(store, panel, actions) {
     });
     list.replaceChildren(...best.map(([token, w]) => line(a, token, w, best[0][1])));
     rest.textContent = restWords(reads, { shown, sunk, more, hidden: hidden.size });
+    invite(a, reads, found.token, best[0]);
+  }
+
+  // From what this head reads to the heads that read the same.
+  function invite(a, reads, token, strongest) {
+    wider.hidden = !strongest;
+    if (!strongest) return;
+    const [query, key] = reads ? [token, strongest[0]] : [strongest[0], token];
+    const name = (kind, i) => h('span', { class: `swatch-${kind}` }, h('bdi', {}, `\u201c${naming(a.pieces[i], i).text}\u201d`));
+    wider.replaceChildren('Which heads read ', name('key', key), ' from ', name('query', query), '?');
+    wider.onclick = () => actions.find([query, query + 1], [key, key + 1]);
   }
 
   function line(a, token, w, most) {

@@ -48,15 +48,19 @@ export class Store {
 }
 
 export const VIEW_DEFAULTS = {
+  view: 'heads', // find, depth, groups, compare: which question the page is about
   layer: null, // the open head
   head: null,
   query: null, // the pinned token
   scale: 'sqrt',
   sinks: 'hidden',
-  paint: 'maps', // or the statistic that colours the grid
+  paint: 'maps', // or the column that colours the grid
   pool: 'max',
   side: 'reads', // what the chosen token reads, or 'readers': who reads it
-  rank: null, // the statistic that orders the list; null: whichever fits the text
+  from: null, // Find: the queries, as a:b, half-open; null: any
+  to: null, // the keys
+  type: null, // only heads of this type are in the light
+  rank: null, // the column that orders the list; null: whichever fits
 };
 
 export function initialState() {
@@ -66,6 +70,9 @@ export function initialState() {
     problem: null, // { kind, title, detail }
     analysis: null,
     draft: false, // what is drawn follows the typing and is not kept yet
+    between: null, // what goes from the queries to the keys in every head
+    betweenError: null,
+    atlas: null, // what the probes say about the model's heads
     models: null,
     model: null, // the id of the model that the next text goes to
     hoverHead: null, // { layer, head } under the pointer in the grid

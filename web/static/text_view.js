@@ -2,8 +2,8 @@
 
 import { h, onHover } from './dom.js';
 import { chosen } from './open_head.js';
+import { tokenOf, tokenSpans, tokenStep } from './token_spans.js';
 
-const line = () => h('div', { dir: 'auto', role: 'presentation' });
 const LEVELS = 24; // steps of shading; steps that stay the same touch nothing
 
 export class TextView {
@@ -26,10 +26,7 @@ export class TextView {
   }
 
   #listen() {
-    const at = (event) => {
-      const span = event.target.closest?.('[data-i]');
-      return span && this.box.contains(span) ? Number(span.dataset.i) : null;
-    };
+    const at = (event) => tokenOf(event, this.box);
     const hover = (token) =>
       this.store.set(
         this.store.state.side === 'reads' ? { hoverQuery: token, hoverKey: null } : { hoverQuery: null, hoverKey: token },
@@ -48,64 +45,22 @@ export class TextView {
 
   #key(event) {
     if (event.altKey || event.ctrlKey || event.metaKey || !this.#spans.length) return;
-    const now = Math.max(0, this.#chosen);
-    const last = this.#spans.length - 1;
-    const to = {
-      ArrowLeft: () => now - 1,
-      ArrowRight: () => now + 1,
-      Home: () => 0,
-      End: () => last,
-      ArrowUp: () => this.#lineStep(now, -1),
-      ArrowDown: () => this.#lineStep(now, 1),
-      Escape: () => null,
-    }[event.key];
-    if (!to) return;
+    const token = tokenStep(this.#spans, Math.max(0, this.#chosen), event.key);
+    if (token === null && event.key !== 'Escape') return;
     event.preventDefault();
-    const token = to();
     if (token === null) return this.store.set({ query: null });
-    this.#pin(Math.max(0, Math.min(last, token)));
-    this.#reveal(this.#spans[Math.max(0, Math.min(last, token))]);
-  }
-
-  // The token nearest above or below: along the tokens until the line has changed once and the column is reached.
-  #lineStep(from, step) {
-    const start = this.#spans[from].getBoundingClientRect();
-    let best = from;
-    let line = null;
-    let least = Infinity;
-    for (let i = from + step; i >= 0 && i < this.#spans.length; i += step) {
-      const box = this.#spans[i].getBoundingClientRect();
-      if (Math.abs(box.top - start.top) < 4) continue;
-      line ??= box.top;
-      if (Math.abs(box.top - line) >= 4) break;
-      const far = Math.abs(box.left - start.left);
-      if (far < least) [best, least] = [i, far];
-    }
-    return best;
+    this.#pin(token);
+    this.#reveal(this.#spans[token]);
   }
 
   #build(analysis) {
     this.#analysis = analysis;
     this.#chosen = -1;
-    const lines = [line()]; // a block a line of the text: what changes in one lays out that one alone
-    this.#spans = (analysis?.pieces ?? []).map((piece, i) => {
-      const names = [piece.special && 'special', piece.part?.[0] > 1 && 'rest-part', /[\n\r]/.test(piece.text) && 'newline']
-        .filter(Boolean)
-        .join(' ');
-      // A word's leading space stands outside: a shade or a line under it would hang over a line's end.
-      const space = /^ +(?=\S)/.exec(piece.text)?.[0] ?? '';
-      const span = h(
-        'span',
-        { 'data-i': i, class: names || null, role: 'option', id: `token-${i}` },
-        piece.text.slice(space.length),
-      );
-      lines.at(-1).append(space, span);
-      if (piece.text.endsWith('\n')) lines.push(line());
-      return span;
-    });
+    const { lines, spans } = tokenSpans(analysis?.pieces ?? [], (i) => `token-${i}`);
+    this.#spans = spans;
     this.#levels = new Uint8Array(this.#spans.length);
     this.box.classList.toggle('short', (analysis?.n ?? 0) <= 120);
-    this.box.replaceChildren(...lines.filter((line) => line.firstChild));
+    this.box.replaceChildren(...lines);
     this.box.scrollTop = 0;
   }
 

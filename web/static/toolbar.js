@@ -4,7 +4,7 @@ import { SCALES } from './colour.js';
 import { h, segments } from './dom.js';
 import { percent } from './format.js';
 import { drawLegend } from './legend.js';
-import { statisticOptions } from './ranking.js';
+import { column, columnOptions, rankOf } from './columns.js';
 
 export function watchToolbar(store, bar) {
   const numbers = h('select', {
@@ -18,7 +18,7 @@ export function watchToolbar(store, bar) {
       ['maps', 'Maps'],
       ['numbers', 'Numbers'],
     ],
-    (v) => store.set({ paint: v === 'maps' ? 'maps' : lastNumber }),
+    (v) => store.set({ paint: v === 'maps' ? 'maps' : asked(store.state) ? rankOf(store.state) : lastNumber }),
   );
   const sinks = segments(
     'Sinks',
@@ -33,6 +33,7 @@ export function watchToolbar(store, bar) {
     SCALES.map((s) => [s, s]),
     (v) => store.set({ scale: v }),
   );
+  const poolWords = h('p', {}, 'A pixel of a long text stands for several weights');
   const pool = segments(
     'Pooling',
     [
@@ -41,30 +42,39 @@ export function watchToolbar(store, bar) {
     ],
     (v) => store.set({ pool: v }),
   );
+  // How weights become colours: seldom changed, so out of the way.
+  const drawing = h(
+    'details',
+    { class: 'drawing' },
+    h('summary', { class: 'plain small' }, 'Drawing'),
+    h('div', { class: 'panel' }, h('p', {}, 'A colour stands for a weight on this scale'), scale, poolWords, pool),
+  );
+  addEventListener('pointerdown', (event) => drawing.contains(event.target) || (drawing.open = false));
+  drawing.addEventListener('keydown', (event) => event.key === 'Escape' && (drawing.open = false));
   const hidden = h('p', { class: 'hidden-mass' });
   const legend = h('div', { class: 'legend' });
   bar.append(
-    h('h2', { id: 'heads-title' }, 'All heads'),
+    h('h2', { id: 'heads-title', class: 'visually-hidden' }, 'All heads'),
     what,
     numbers,
     sinks,
     hidden,
     h('span', { class: 'spring' }),
-    scale,
-    pool,
     legend,
+    drawing,
   );
   let filled = null;
 
   store.listen((state, changed) => {
-    if (!changed.has('analysis', 'paint', 'sinks', 'scale', 'pool', 'theme', 'phase')) return;
+    if (!changed.has('analysis', 'paint', 'sinks', 'scale', 'pool', 'theme', 'phase', 'view', 'to', 'atlas', 'between')) return;
     const a = state.analysis;
     if (!a) return;
-    const maps = state.paint === 'maps';
-    if (!maps) lastNumber = state.paint;
-    if (a.arrived && filled !== a.causal) {
-      numbers.replaceChildren(...statisticOptions(a));
-      filled = a.causal;
+    const maps = !column(state.paint);
+    if (!maps && !state.paint.startsWith('between')) lastNumber = state.paint;
+    const shape = [a.causal, Boolean(state.atlas), asked(state)].join();
+    if (a.arrived && filled !== shape) {
+      numbers.replaceChildren(...columnOptions(state));
+      filled = shape;
     }
     what.choose(maps ? 'maps' : 'numbers');
     sinks.choose(state.sinks);
@@ -72,12 +82,14 @@ export function watchToolbar(store, bar) {
     pool.choose(state.pool);
     numbers.hidden = maps;
     if (!maps) numbers.value = state.paint;
-    scale.hidden = sinks.hidden = hidden.hidden = !maps;
-    pool.hidden = !maps || a.n <= 48;
+    drawing.hidden = sinks.hidden = hidden.hidden = !maps;
+    pool.hidden = poolWords.hidden = a.n <= 48;
     hidden.replaceChildren(...hiddenWords(a, state.sinks));
     drawLegend(legend, state);
   });
 }
+
+const asked = (state) => state.view === 'find' && Boolean(state.to);
 
 function hiddenWords(a, sinks) {
   const share = a.hiddenMass();

@@ -1,18 +1,23 @@
 // The address holds the view: the path says what is shown, the fragment how. The only module that touches history.
 
+import { parseSpan } from './between.js';
 import { SCALES } from './colour.js';
-import { statistic } from './statistics.js';
+import { column } from './columns.js';
 import { VIEW_DEFAULTS } from './store.js';
+import { VIEWS } from './views.js';
 
 const natural = (text) => (/^\d{1,6}$/.test(text) ? Number(text) : undefined);
 const oneOf =
   (...values) =>
   (text) =>
     values.includes(text) ? text : undefined;
-const known = (text) => (statistic(text) ? text : undefined);
+const known = (text) => (column(text) ? text : undefined);
+const span = (text) => (parseSpan(text) ? text : undefined);
+const word = (text) => (/^[a-z-]{1,20}$/.test(text) ? text : undefined);
 
 // Every key of the fragment, in the order it is written, with what reads it. What cannot be read is left at its default.
 const KEYS = {
+  view: oneOf(...VIEWS.map(([name]) => name)),
   layer: natural,
   head: natural,
   query: natural,
@@ -22,6 +27,9 @@ const KEYS = {
   pool: oneOf('max', 'mean'),
   side: oneOf('reads', 'readers'),
   rank: known,
+  from: span,
+  to: span,
+  type: word,
 };
 
 export const VIEW_KEYS = Object.keys(KEYS);

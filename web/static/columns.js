@@ -1,0 +1,105 @@
+// A column is one number for every head, under one name: a statistic of this text, a score of the model's probes
+// (`probe.repeat.induction`), or what the chosen tokens have to do with each other (`between.weight`, `between.lift`).
+// Lists, the grid's colours and the address name columns; only this module knows where each comes from.
+
+import { h } from './dom.js';
+import { format, signed } from './format.js';
+import { isThin, ROWS_MIN, statistic, STATISTICS } from './statistics.js';
+
+const BETWEEN = {
+  'between.weight': {
+    label: 'Weight from one to the other',
+    unit: 'share',
+    means: 'The weight that goes from the chosen queries to the chosen keys, a mean over the queries.',
+  },
+  'between.lift': {
+    label: 'Lift from one to the other',
+    unit: 'lift',
+    means: 'That weight without sinks, less what the head gives keys at this distance on ordinary text.',
+  },
+};
+const SCORE = /^probe\.([a-z]{1,20})\.([a-z_0-9]{1,40})$/;
+
+// { name, label, unit, means }, or undefined for what is no column.
+export function column(name) {
+  const found = SCORE.exec(name);
+  if (!found) return statistic(name) ?? (BETWEEN[name] && { name, ...BETWEEN[name] });
+  const [, probe, score] = found;
+  const words = score.replace(/_/g, ' ');
+  return { name, label: `${words.charAt(0).toUpperCase()}${words.slice(1)}, ${probe} probe`, unit: 'number', means: `${words} on the ${probe} probe` };
+}
+
+// The statistic that fits a text: what it has enough rows for.
+export function fittingStatistic(analysis) {
+  const stats = analysis?.stats[0]?.[0];
+  if (!stats) return 'previous_mass_without_sinks';
+  if (stats.induction_rows >= 8) return 'induction_mass_without_sinks';
+  if (stats.duplicate_rows >= 8) return 'duplicate_mass_without_sinks';
+  return 'previous_mass_without_sinks';
+}
+
+// The column that orders the list.
+export function rankOf(state) {
+  const asked = state.rank;
+  if (state.view === 'find' && state.to) return asked ?? 'between.weight';
+  return asked && !BETWEEN[asked] ? asked : fittingStatistic(state.analysis);
+}
+
+// Float64Array [layers * heads], NaN where there is none (yet).
+export function valuesOf(state, name) {
+  const a = state.analysis;
+  const found = SCORE.exec(name);
+  if (!found && !BETWEEN[name]) return a.values(name);
+  const out = new Float64Array(a.layers * a.heads).fill(NaN);
+  const put = (item, value) => {
+    if (typeof value === 'number' && item.layer < a.layers && item.head < a.heads) out[item.layer * a.heads + item.head] = value;
+  };
+  if (found) for (const item of state.atlas?.heads ?? []) put(item, item.scores?.[`${found[1]}.${found[2]}`]);
+  else for (const item of state.between?.items ?? []) put(item, name === 'between.lift' ? surplus(state.between, item) : item.weight);
+  return out;
+}
+
+// Above what the head's own offset profile predicts; while the model has no profile, above an even spread.
+function surplus({ profile }, { weight, uniform, lift }) {
+  if (profile) return lift;
+  return typeof weight === 'number' && typeof uniform === 'number' ? weight - uniform : null;
+}
+
+// Whether so little stands behind a head's number that it is drawn pale.
+export function isPale(state, name, layer, head) {
+  if (name === 'between.lift') return (state.between?.rows ?? 0) < ROWS_MIN;
+  if (name.includes('.')) return false;
+  return isThin(state.analysis.stats[layer][head], name);
+}
+
+// Heads by a column, largest first: [{ layer, head, value }], those of `only` (a test) alone; and the median of all.
+export function ranked(state, name, only = () => true) {
+  const { heads } = state.analysis;
+  const all = [];
+  valuesOf(state, name).forEach((value, i) => {
+    if (!Number.isNaN(value)) all.push({ layer: Math.floor(i / heads), head: i % heads, value });
+  });
+  all.sort((a, b) => b.value - a.value);
+  const median = all.length ? (all[(all.length - 1) >> 1].value + all[all.length >> 1].value) / 2 : NaN;
+  return { items: all.filter(only), median };
+}
+
+// A value of a column as people read it.
+export function formatColumn(name, value, options) {
+  const unit = column(name)?.unit;
+  return unit === 'lift' ? signed(value) : format(name, value, options);
+}
+
+// The columns that there are for a state, as options of a select, in their groups.
+export function columnOptions(state) {
+  const groups = new Map();
+  const add = (group, name, label) => {
+    if (!groups.has(group)) groups.set(group, []);
+    groups.get(group).push(h('option', { value: name }, label));
+  };
+  if (state.view === 'find' && state.to) for (const [name, b] of Object.entries(BETWEEN)) add('From query to key', name, b.label);
+  for (const s of STATISTICS) if (!state.analysis || state.analysis.has(s.name)) add(s.group, s.name, s.label);
+  const scores = Object.keys(state.atlas?.heads?.[0]?.scores ?? {});
+  for (const score of scores) add('From probes', `probe.${score}`, column(`probe.${score}`)?.label ?? score);
+  return [...groups].map(([label, options]) => h('optgroup', { label }, options));
+}
