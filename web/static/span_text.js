@@ -5,7 +5,7 @@ import { tokenOf, tokenSpans, tokenStep } from './token_spans.js';
 
 export class SpanText {
   box = h('div', {
-    class: 'text spans',
+    class: 'spans',
     tabindex: 0,
     role: 'listbox',
     'aria-multiselectable': 'true',
