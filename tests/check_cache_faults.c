@@ -358,6 +358,13 @@ static bool use_damaged(void) {
     return noticed;
 }
 
+/* A build that checks itself looks for other damage than a flipped byte's: it tries fewer. */
+#ifdef __SANITIZE_ADDRESS__
+enum { FLIP_STEP = 449 };
+#else
+enum { FLIP_STEP = 149 };
+#endif
+
 START_TEST(test_flipped_bytes) {
     struct cache *cache = open_cache(0);
     size_t size;
@@ -366,7 +373,7 @@ START_TEST(test_flipped_bytes) {
     cache_close(cache);
     unsigned char *bytes = read_all(path, &size);
     unsigned tried = 0, noticed = 0;
-    for (size_t at = 0; at < size; at += at < 200 ? 1 : 149) {
+    for (size_t at = 0; at < size; at += at < 200 ? 1 : FLIP_STEP) {
         bytes[at] ^= (unsigned char)(1 << at % 8);
         write_all(path, bytes, size);
         tried++;

@@ -26,6 +26,7 @@ static struct model *open_smollm2(void) {
     struct model *model = NULL;
     models_path(path, sizeof path, SMOLLM2_FILE);
     ck_assert_msg(model_open(path, &model, error, sizeof error) == ENGINE_OK, "%s", error);
+    model->config.layers = SMOLLM2_LAYERS;
     return model;
 }
 
@@ -159,9 +160,10 @@ static void compare_rows(struct engine *engine, const json_t *facts, size_t n, c
     json_array_foreach(json_object_get(facts, "rows"), index, sample) {
         char error[256];
         size_t i = (size_t)json_integer_value(json_object_get(sample, "query"));
-        ck_assert_int_eq(attention_read(engine, kept->activations, HEAD((int)json_integer_value(json_object_get(sample, "layer")),
-                                        (int)json_integer_value(json_object_get(sample, "head"))), &(struct rectangle){i, i + 1, 0, n},
-                                        row, error, sizeof error), ENGINE_OK);
+        int layer = (int)json_integer_value(json_object_get(sample, "layer")), head = (int)json_integer_value(json_object_get(sample, "head"));
+        if (layer >= kept->layers) continue;
+        ck_assert_int_eq(attention_read(engine, kept->activations, HEAD(layer, head), &(struct rectangle){i, i + 1, 0, n}, row, error,
+                                        sizeof error), ENGINE_OK);
         json_t *weights = json_object_get(sample, "weights");
         double sum = 0;
         for (size_t j = 0; j < n; j++) {
@@ -292,7 +294,7 @@ START_TEST(pictures) {
         float *weights = malloc(n * n * sizeof *weights);
         double *map = malloc(n * n * sizeof *map), max[48 * 48], mean[48 * 48], on_excluded[48], *received = malloc(n * sizeof *received);
         char error[256];
-        for (int layer = 0; layer < kept.layers; layer += 7) {
+        for (int layer = 0; layer < kept.layers; layer += (SMOLLM2_LAYERS + 3) / 4) {
             int head = layer % kept.heads;
             size_t at = (size_t)(layer * kept.heads + head), bins = (size_t)kept.bins;
             ck_assert_int_eq(attention_read(engine, kept.activations, HEAD(layer, head), &(struct rectangle){0, n, 0, n}, weights, error,
@@ -356,7 +358,7 @@ START_TEST(prefix_reuse) {
         ck_assert_uint_eq(fresh.sink_count, reused.sink_count);
         float a[150], b[150];
         char error[256];
-        for (int layer = 0; layer < 30; layer += 29) {
+        for (int layer = 0; layer < SMOLLM2_LAYERS; layer += SMOLLM2_LAYERS - 1) {
             attention_read(engine, fresh.activations, HEAD(layer, 4), &(struct rectangle){n - 1, n, 0, n}, a, error, sizeof error);
             attention_read(engine, reused.activations, HEAD(layer, 4), &(struct rectangle){n - 1, n, 0, n}, b, error, sizeof error);
             for (size_t j = 0; j < n; j++) ck_assert_double_eq_tol(a[j], b[j], 2e-5);
@@ -460,10 +462,10 @@ static bool read_while_running(void *context) {
     char error[256];
     uint8_t pixels[65536];
     int width, height;
-    ck_assert_int_eq(attention_read(reader->engine, reader->activations, HEAD(3, 2), &(struct rectangle){0, 40, 0, 40}, weights, error,
+    ck_assert_int_eq(attention_read(reader->engine, reader->activations, HEAD(1, 2), &(struct rectangle){0, 40, 0, 40}, weights, error,
                                     sizeof error), ENGINE_OK);
     ck_assert_mem_eq(weights, reader->want, sizeof weights);
-    ck_assert_int_eq(attention_tile(reader->engine, reader->activations, HEAD(3, 2), 0, 0, 0, POOL_MEAN, WEIGHTING_NONE, pixels, &width, &height, error,
+    ck_assert_int_eq(attention_tile(reader->engine, reader->activations, HEAD(1, 2), 0, 0, 0, POOL_MEAN, WEIGHTING_NONE, pixels, &width, &height, error,
                                     sizeof error), ENGINE_OK);
     reader->reads++;
     return true;
@@ -477,7 +479,7 @@ START_TEST(reads_while_running) {
     for (int i = 0; i < 500; i++) ids[i] = i * 31 % 49000;
     struct kept_run small = run(engine, model, ids, 40, NULL);
     float want[40 * 40];
-    attention_read(engine, small.activations, HEAD(3, 2), &(struct rectangle){0, 40, 0, 40}, want, error, sizeof error);
+    attention_read(engine, small.activations, HEAD(1, 2), &(struct rectangle){0, 40, 0, 40}, want, error, sizeof error);
     struct reader reader = {engine, small.activations, want, 0};
     struct kept_run alone = run(engine, model, ids, 500, NULL), kept = kept_for(model);
     uint32_t zero = 0;
@@ -489,8 +491,8 @@ START_TEST(reads_while_running) {
     ck_assert_uint_eq(kept.sink_count, alone.sink_count);
     size_t n = 500;
     float *a = malloc(2 * n * sizeof *a), *b = a + n;
-    attention_read(engine, alone.activations, HEAD(29, 1), &(struct rectangle){499, 500, 0, 500}, a, error, sizeof error);
-    attention_read(engine, kept.activations, HEAD(29, 1), &(struct rectangle){499, 500, 0, 500}, b, error, sizeof error);
+    attention_read(engine, alone.activations, HEAD(SMOLLM2_LAYERS - 1, 1), &(struct rectangle){499, 500, 0, 500}, a, error, sizeof error);
+    attention_read(engine, kept.activations, HEAD(SMOLLM2_LAYERS - 1, 1), &(struct rectangle){499, 500, 0, 500}, b, error, sizeof error);
     ck_assert_mem_eq(a, b, n * sizeof *a); /* whoever computed which piece */
     free(a);
     forget(&kept);

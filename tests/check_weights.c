@@ -30,16 +30,14 @@ START_TEST(every_half) {
     k->unpack_f16(halves, 65536, x);
     for (int h = 0; h < 65536; h++) {
         double want = half_value((uint16_t)h);
-        if (isnan(want))
-            ck_assert(isnan(x[h]));
-        else
-            ck_assert(x[h] == (float)want && !!signbit(x[h]) == !!(h & 0x8000));
+        bool equal = isnan(want) ? isnan(x[h]) : x[h] == (float)want && !!signbit(x[h]) == !!(h & 0x8000);
+        if (!equal) ck_abort_msg("half %#x: %g, not %g", h, (double)x[h], want);
     }
     k->unpack_bf16(halves, 65536, x);
     for (int h = 0; h < 65536; h++) {
         uint32_t bits;
         memcpy(&bits, &x[h], 4);
-        ck_assert_uint_eq(bits, (uint32_t)h << 16);
+        if (bits != (uint32_t)h << 16) ck_abort_msg("bfloat %#x: bits %#x", h, bits);
     }
     free(x);
 }
@@ -90,15 +88,13 @@ START_TEST(rows_and_panels) {
                 weights_row(k, &tensor, r, row);
                 weights_row(&kernels_plain, &tensor, r, plain);
                 for (size_t i = 0; i < cols; i++) {
-                    if (isnan(plain[i])) { /* a random half may be one */
-                        ck_assert(isnan(row[i]));
-                        continue;
-                    }
-                    ck_assert_mem_eq(&row[i], &plain[i], sizeof row[i]);
+                    /* a random half may be a NaN */
+                    if (isnan(plain[i]) ? !isnan(row[i]) : memcmp(&row[i], &plain[i], sizeof row[i]) != 0)
+                        ck_abort_msg("type %d, row %zu, column %zu: %g, not %g", types[t], r, i, (double)row[i], (double)plain[i]);
                     if (types[t] == TENSOR_Q4_0 || types[t] == TENSOR_Q4_1 || types[t] == TENSOR_Q8_0) {
                         const uint8_t *block = odd + r * bytes + i / 32 * (bytes / (cols / 32));
                         float want = block_value(types[t], block, (int)(i % 32));
-                        ck_assert(row[i] == want || isnan(want));
+                        if (!(row[i] == want || isnan(want))) ck_abort_msg("type %d: %g, not %g", types[t], (double)row[i], (double)want);
                     }
                 }
             }
@@ -107,7 +103,7 @@ START_TEST(rows_and_panels) {
                 if (r < 3) weights_row(k, &tensor, 16 + r, row);
                 for (size_t d = 0; d < cols; d++) {
                     float want = r < 3 ? row[d] : 0;
-                    ck_assert_mem_eq(&panel[d * PANEL + r], &want, sizeof want);
+                    if (memcmp(&panel[d * PANEL + r], &want, sizeof want) != 0) ck_abort_msg("panel row %zu, column %zu", r, d);
                 }
             }
             free(data);

@@ -9,7 +9,14 @@ struct map {
     struct visibility sees;
     const int32_t *ids;
     size_t n;
+    bool *out; /* [n] is a key excluded */
 };
+
+static bool *mask_of(const uint32_t *excluded, size_t count, size_t n) {
+    bool *out = calloc(n + 1, sizeof *out);
+    for (size_t s = 0; s < count; s++) out[excluded[s]] = true;
+    return out;
+}
 
 static bool seen(const struct map *m, size_t i, size_t j) {
     return (j <= i ? i - j <= m->sees.before : j - i <= m->sees.after) && j < m->n;
@@ -17,12 +24,6 @@ static bool seen(const struct map *m, size_t i, size_t j) {
 
 static size_t first_row(const struct map *m) {
     return m->sees.after == 0 ? 1 : 0;
-}
-
-static bool in(const uint32_t *excluded, size_t count, size_t j) {
-    for (size_t s = 0; s < count; s++)
-        if (excluded[s] == j) return true;
-    return false;
 }
 
 /* The keys that a statistic is about. */
@@ -40,8 +41,7 @@ static bool is_kind(enum kind kind, const struct map *m, size_t i, size_t j) {
     }
 }
 
-static void naive_kind(const struct map *m, const uint32_t *excluded, size_t count, enum kind kind,
-                       double *rows_out, double *mass_out, double *without_out) {
+static void naive_kind(const struct map *m, enum kind kind, double *rows_out, double *mass_out, double *without_out) {
     double rows = 0, mass = 0, kept = 0, outside = 0;
     size_t n = m->n;
     for (size_t i = first_row(m); i < n; i++) {
@@ -52,7 +52,7 @@ static void naive_kind(const struct map *m, const uint32_t *excluded, size_t cou
         for (size_t j = 0; j < n; j++) {
             if (!seen(m, i, j)) continue;
             double weight = m->a[i * n + j];
-            bool is = is_kind(kind, m, i, j), keep = !in(excluded, count, j);
+            bool is = is_kind(kind, m, i, j), keep = !m->out[j];
             if (is) mass += weight;
             if (is && keep) kept += weight;
             if (keep) outside += weight;
@@ -98,11 +98,14 @@ static size_t largest_of(const struct map *m, size_t i) {
 
 void naive_statistics_of(const double *a, struct visibility sees, const int32_t *ids, size_t n, const uint32_t *excluded,
                          size_t excluded_count, struct head_statistics *statistics) {
-    const struct map map = {a, sees, ids, n}, *m = &map;
+    const struct map map = {a, sees, ids, n, mask_of(excluded, excluded_count, n)}, *m = &map;
     double *v = statistics->value, rows = (double)n - (double)first_row(m), many = 0;
     for (int s = 0; s < STAT_COUNT; s++) v[s] = NAN;
     v[STAT_DUPLICATE_ROWS] = v[STAT_INDUCTION_ROWS] = 0;
-    if (rows == 0) return;
+    if (rows == 0) {
+        free(map.out);
+        return;
+    }
     double entropy = 0, normalised = 0, effective = 0, largest = 0, distance = 0, sink = 0;
     size_t *modes = calloc(2 * n, sizeof *modes), mode = n; /* offset 0 */
     for (size_t i = first_row(m); i < n; i++) {
@@ -114,7 +117,7 @@ void naive_statistics_of(const double *a, struct visibility sees, const int32_t 
             keys++;
             if (weight > 0) h -= weight * log(weight);
             distance += weight * fabs((double)i - (double)j);
-            if (in(excluded, excluded_count, j)) sink += weight;
+            if (m->out[j]) sink += weight;
         }
         entropy += h;
         if (keys > 1) normalised += h / log(keys), many++;
@@ -136,15 +139,14 @@ void naive_statistics_of(const double *a, struct visibility sees, const int32_t 
     v[STAT_OFFSET_RATE] = (double)modes[mode] / rows;
     v[STAT_OFFSET_R2] = naive_offset_r2(m);
     free(modes);
-    naive_kind(m, excluded, excluded_count, SELF, NULL, &v[STAT_SELF_MASS], &v[STAT_SELF_MASS_WITHOUT_SINKS]);
-    naive_kind(m, excluded, excluded_count, PREVIOUS, NULL, &v[STAT_PREVIOUS_MASS], &v[STAT_PREVIOUS_MASS_WITHOUT_SINKS]);
+    naive_kind(m, SELF, NULL, &v[STAT_SELF_MASS], &v[STAT_SELF_MASS_WITHOUT_SINKS]);
+    naive_kind(m, PREVIOUS, NULL, &v[STAT_PREVIOUS_MASS], &v[STAT_PREVIOUS_MASS_WITHOUT_SINKS]);
     if (sees.after > 0)
-        naive_kind(m, excluded, excluded_count, NEXT, NULL, &v[STAT_NEXT_MASS], &v[STAT_NEXT_MASS_WITHOUT_SINKS]);
-    naive_kind(m, excluded, excluded_count, LOCAL, NULL, &v[STAT_LOCAL_MASS], &v[STAT_LOCAL_MASS_WITHOUT_SINKS]);
-    naive_kind(m, excluded, excluded_count, DUPLICATE, &v[STAT_DUPLICATE_ROWS], &v[STAT_DUPLICATE_MASS],
-               &v[STAT_DUPLICATE_MASS_WITHOUT_SINKS]);
-    naive_kind(m, excluded, excluded_count, INDUCTION, &v[STAT_INDUCTION_ROWS], &v[STAT_INDUCTION_MASS],
-               &v[STAT_INDUCTION_MASS_WITHOUT_SINKS]);
+        naive_kind(m, NEXT, NULL, &v[STAT_NEXT_MASS], &v[STAT_NEXT_MASS_WITHOUT_SINKS]);
+    naive_kind(m, LOCAL, NULL, &v[STAT_LOCAL_MASS], &v[STAT_LOCAL_MASS_WITHOUT_SINKS]);
+    naive_kind(m, DUPLICATE, &v[STAT_DUPLICATE_ROWS], &v[STAT_DUPLICATE_MASS], &v[STAT_DUPLICATE_MASS_WITHOUT_SINKS]);
+    naive_kind(m, INDUCTION, &v[STAT_INDUCTION_ROWS], &v[STAT_INDUCTION_MASS], &v[STAT_INDUCTION_MASS_WITHOUT_SINKS]);
+    free(map.out);
 }
 
 void naive_statistics(const double *a, const int32_t *ids, size_t n, const uint32_t *excluded, size_t excluded_count,
@@ -154,20 +156,20 @@ void naive_statistics(const double *a, const int32_t *ids, size_t n, const uint3
 
 void naive_thumbnail(const double *a, struct visibility sees, size_t n, const uint32_t *excluded, size_t excluded_count, double *max, double *mean,
                      double *on_excluded) {
-    const struct map m = {a, sees, NULL, n};
+    const struct map m = {a, sees, NULL, n, mask_of(excluded, excluded_count, n)};
     size_t bins = n < 48 ? n : 48;
     for (size_t x = 0; x < bins; x++) {
         size_t query0 = x * n / bins, query1 = (x + 1) * n / bins;
         double sink = 0;
         for (size_t i = query0; i < query1; i++)
             for (size_t j = 0; j < n; j++)
-                if (in(excluded, excluded_count, j)) sink += a[i * n + j];
+                if (m.out[j]) sink += a[i * n + j];
         on_excluded[x] = sink / (double)(query1 - query0);
         for (size_t y = 0; y < bins; y++) {
             double largest = 0, sum = 0, count = 0;
             for (size_t i = query0; i < query1; i++)
                 for (size_t j = y * n / bins; j < (y + 1) * n / bins; j++) {
-                    if (!seen(&m, i, j) || in(excluded, excluded_count, j)) continue;
+                    if (!seen(&m, i, j) || m.out[j]) continue;
                     largest = a[i * n + j] > largest ? a[i * n + j] : largest;
                     sum += a[i * n + j];
                     count++;
@@ -176,10 +178,11 @@ void naive_thumbnail(const double *a, struct visibility sees, size_t n, const ui
             mean[x * bins + y] = count > 0 ? sum / count : 0;
         }
     }
+    free(m.out);
 }
 
 double naive_received(const double *a, struct visibility sees, size_t n, size_t j) {
-    const struct map m = {a, sees, NULL, n};
+    const struct map m = {a, sees, NULL, n, NULL};
     double sum = 0, queries = 0;
     for (size_t i = 0; i < n; i++)
         if (i != j && seen(&m, i, j)) sum += a[i * n + j], queries++;
