@@ -24,6 +24,9 @@ bool map_walk_begin(struct map_walk *walk) {
 void map_walk_finish(struct map_walk *walk) {
     worker_read_cancel(walk->worker, &walk->read);
     analyses_release_activations(walk->analyses, &walk->lease);
+    analyses_release_activations(walk->analyses, &walk->other);
+    free(walk->pairs);
+    walk->pairs = NULL;
     free(walk->block);
     walk->block = NULL;
 }
@@ -34,6 +37,11 @@ static void map_walk_read(void *context, struct engine *engine) {
     rows.query0 = walk->rectangle.query0 + walk->row;
     rows.query1 = rows.query0 + walk->rows;
     struct head_address at = {model_section(activations_model(walk->lease.activations)), (int)walk->layer, (int)walk->head};
+    if (walk->pairs) {
+        walk->status = attention_difference(engine, walk->lease.activations, walk->other.activations, at, walk->pairs, walk->pair_count,
+                                            &rows, walk->block, walk->error, sizeof walk->error);
+        return;
+    }
     bool values = walk->weighting == WEIGHTING_VALUE;
     walk->status = (values ? attention_read_values : attention_read)(engine, walk->lease.activations, at, &rows, walk->block,
                                                                      walk->error, sizeof walk->error);

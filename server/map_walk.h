@@ -16,6 +16,11 @@ struct map_walk {
     struct activation_lease lease; /* given back by map_walk_finish */
     size_t layer, head, head_end;
     struct rectangle rectangle;
+    /* Of a difference: the other side, whose weights those of `lease` are taken from, and the tokens that correspond, malloc'ed; the
+     * rectangle counts these. Given back and freed by map_walk_finish. */
+    struct activation_lease other;
+    struct token_pair *pairs;
+    size_t pair_count;
     enum weighting weighting;
     bool scaled; /* cells are to be divided by the largest of the head's value-weighted map */
 

@@ -2,6 +2,7 @@
 #include "server/route_analyses.h"
 #include "server/route_attention.h"
 #include "server/route_between.h"
+#include "server/route_compare.h"
 #include "server/route_heads.h"
 #include "server/route_models.h"
 #include "server/route_series.h"
@@ -34,6 +35,9 @@ static const struct http_route table[] = {
     {"GET", "/api/v1/analyses/{id}/dilution.json", route_dilution},
     {"GET", "/api/v1/analyses/{id}/similarity.npy", route_similarity_npy},
     {"GET", "/api/v1/analyses/{id}/similarity.json", route_similarity_json},
+    {"GET", "/api/v1/compare", route_compare},
+    {"GET", "/api/v1/compare/{layer}/{head}.npy", route_compare_npy},
+    {"GET", "/api/v1/compare/{layer}/{head}/tiles/{zoom}/{x}/{y}", route_compare_tile},
 
     {"GET", "/", route_page},
     {"GET", "/a/{id}", route_page},

@@ -3,7 +3,7 @@ that transformers computes (tests/golden/zoo). Prints the largest differences.
 
 usage: test_across.py [Class[.test]...]
 """
-import collections, io, json, os, struct, tempfile, threading, unittest
+import collections, io, json, os, struct, sys, tempfile, threading, unittest
 
 import numpy as np
 import requests
@@ -241,10 +241,99 @@ class Similarity(Across):
         self.assertNotEqual(self.ask(at + '.npy?by=cka').headers['ETag'], tag)
 
 
-def report():
-    for name in sorted(WORST):
-        print(f'{name}: largest difference {WORST[name]:.2g}')
+def longest_common(a, b):
+    best = np.zeros((len(a) + 1, len(b) + 1), int)
+    for i in range(len(a)):
+        for j in range(len(b)):
+            best[i + 1, j + 1] = best[i, j] + 1 if a[i] == b[j] else max(best[i, j + 1], best[i + 1, j])
+    return best[-1, -1]
+
+
+class Compare(Across):
+    def two(self, family):
+        """A text, and one with pieces left out, put in and moved: (id, id, ids, ids)."""
+        a = self.ids[family].tolist()
+        b = a[:5] + a[8:15] + [a[2], a[30]] + a[15:22] + a[25:38] + [7, 9, a[3]] + a[22:25]
+        return self.id[family], self.analyse(family, b), a, b
+
+    def map_of(self, identity, layer, head):
+        return self.npy(f'/analyses/{identity}/attention/{layer}/{head}.npy').astype(float)
+
+    def check_pairs(self, pairs, a, b):
+        for (i, j), (k, l) in zip(pairs, pairs[1:]):
+            self.assertTrue(i < k and j < l)
+        self.assertTrue(all(a[i] == b[j] for i, j in pairs))
+        self.assertEqual(len(pairs), longest_common(a, b))
+
+    def test_change(self):
+        for family in FAMILIES:
+            first, second, a, b = self.two(family)
+            answer = self.json(f'/compare?a={first}&b={second}')
+            self.assertEqual((answer['a'], answer['b']), (first, second))
+            pairs = answer['aligned']
+            self.check_pairs(pairs, a, b)
+            i, j = np.array(pairs).T
+            rows = [k for k in range(len(pairs)) if not causal(family) or (i[k] > 0 and j[k] > 0)]
+            self.assertEqual(answer['rows'], len(rows))
+            keys = [k for k in range(len(pairs)) if i[k] > 0 and j[k] > 0]
+            self.assertEqual(len(answer['items']), self.maps[family].shape[0] * self.maps[family].shape[1])
+            for item in answer['items']:
+                x = self.maps[family][item['layer'], item['head']]
+                y = self.map_of(second, item['layer'], item['head'])
+                kept = x[np.ix_(i[rows], i[keys])], y[np.ix_(j[rows], j[keys])]
+                rest = [1 - k.sum(1) for k in kept]
+                near('compare.change', item['change'], ((abs(kept[1] - kept[0]).sum(1) + abs(rest[1] - rest[0])) / 2).mean(), 2e-5)
+            changes = [item['change'] for item in answer['items']]
+            self.assertEqual(changes, sorted(changes, reverse=True))
+
+    def test_the_same_text_has_not_changed(self):
+        answer = self.json(f'/compare?a={self.id["bert"]}&b={self.id["bert"]}')
+        self.assertEqual(answer['aligned'], [[k, k] for k in range(40)])
+        self.assertTrue(all(item['change'] == 0 for item in answer['items']))
+
+    def test_difference_maps_and_tiles(self):
+        for family in ('llama', 'bert'):
+            first, second, a, b = self.two(family)
+            query = f'?a={first}&b={second}'
+            i, j = np.array(self.json('/compare' + query)['aligned']).T
+            want = self.map_of(second, 1, 2)[np.ix_(j, j)] - self.map_of(first, 1, 2)[np.ix_(i, i)]
+            near('compare.difference', self.npy(f'/compare/1/2.npy{query}'), want, 1e-6)
+            near('compare.difference', self.npy(f'/compare/1/2.npy{query}&queries=3:9&keys=:5'), want[3:9, :5], 1e-6)
+            for zoom in range(int(np.ceil(np.log2(len(i)))) + 1):
+                side = -(-len(i) // 2 ** zoom)
+                answer = self.ask(f'/compare/1/2/tiles/{zoom}/0/0{query}')
+                self.assertEqual(answer.status_code, 200, answer.text)
+                tile = np.frombuffer(answer.content, np.uint8).reshape(side, side).astype(int)
+                for y in range(side):
+                    for x in range(side):
+                        cell = want[y << zoom:(y + 1) << zoom, x << zoom:(x + 1) << zoom].ravel()
+                        d = cell[abs(cell).argmax()]
+                        sizes = sorted({abs(v) for v in cell})[-2:]
+                        if len(sizes) == 2 and sizes[1] - sizes[0] < 1e-6:
+                            continue  # two of a size: either sign is right
+                        self.assertLessEqual(abs(tile[y, x] - (128 + np.sign(d) * np.rint(127 * np.sqrt(abs(d))))), 1)
+            self.refused(self.ask(f'/compare/1/2/tiles/9/0/0{query}'), 404, 'no tile')
+            self.refused(self.ask(f'/compare/1/9.npy{query}'), 404, 'head 1.9')
+            self.refused(self.ask(f'/compare/1/1.npy{query}&queries=900:'), 422, 'queries')
+
+    def test_long_texts_that_share_little(self):
+        rng = np.random.default_rng(5)
+        a, b = rng.integers(5, 12, 200).tolist(), rng.integers(5, 12, 230).tolist()
+        first, second = self.analyse('llama', a), self.analyse('llama', b)
+        self.check_pairs(self.json(f'/compare?a={first}&b={second}')['aligned'], a, b)
+
+    def test_refusals(self):
+        one, other = self.id['llama'], self.id['mistral']
+        self.refused(self.ask('/compare'), 400, 'two analyses')
+        self.refused(self.ask(f'/compare?a={one}'), 400, 'two analyses')
+        self.refused(self.ask(f'/compare?a={one}&b={other}'), 422, 'two models')
+        self.refused(self.ask(f'/compare?a={one}&b={"2" * 64}'), 404, 'no analysis')
+        self.refused(self.ask(f'/compare?a={one}&b={one}&c=1'), 400, "'c'")
+        self.refused(self.ask(f'/compare?a={self.analyse("llama", [5, 6])}&b={self.analyse("llama", [7, 8])}'), 422, 'nothing to compare')
 
 
 if __name__ == '__main__':
-    unittest.main(verbosity=2, exit=False) and report()
+    result = unittest.main(verbosity=2, exit=False).result
+    for name in sorted(WORST):
+        print(f'{name}: largest difference {WORST[name]:.2g}')
+    sys.exit(not result.wasSuccessful())
