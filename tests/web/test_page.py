@@ -267,6 +267,90 @@ class MainPath(PageCase):
         gone.wait('/Not here/.test(document.getElementById("notice").innerText)')
 
 
+class Questions(PageCase):
+    """What the views beside Heads ask and answer."""
+
+    def order(self, browser):
+        return browser.js('return [...document.querySelectorAll(".ranking li b")].map((b) => b.textContent)')
+
+    def test_find_a_head(self):
+        browser = self.open()
+        self.analyse(browser)
+        browser.driver.find_element(By.CSS_SELECTOR, '.views [data-view="find"]').click()
+        token = lambda i: browser.driver.find_element(By.ID, f'span-{i}')
+        browser.wait('document.getElementById("span-38")?.offsetParent')
+        token(38).click()
+        browser.wait('/from=38%3A39/.test(location.hash)')
+        token(2).click()
+        browser.wait('/to=2%3A3/.test(location.hash)')
+        self.assertRegex(browser.js('return document.querySelector(".question").innerText.replace(/\\s+/g, " ")'), r'from “small” ?38 to “river” ?2')
+        browser.wait('document.querySelectorAll(".ranking .lift").length === 40')
+        identity = browser.js('return location.pathname.slice(3)')
+        exact = get(f'{self.server.address}/api/v1/analyses/{identity}/between?queries=38:39&keys=2:3')
+        self.assertEqual(self.order(browser), [f'{i["layer"]}.{i["head"]}' for i in exact['items'][:40]])
+        shown = browser.js('return [...document.querySelectorAll(".ranking .value")].map((v) => Number(v.textContent))')
+        for value, item in zip(shown, exact['items']):
+            self.assertAlmostEqual(value, item['weight'], delta=0.0051)
+        best = exact['items'][0]
+        # the heads that answer keep their light, the others recede
+        dark = lambda layer, head: sum(255 - (pixel & 255) for pixel in self.pixels_of_cell(browser, layer, head))
+        last = exact['items'][-1]
+        lit, unlit = dark(best['layer'], best['head']), dark(last['layer'], last['head'])
+        browser.driver.find_element(By.CSS_SELECTOR, '.views [data-view="heads"]').click()
+        browser.wait('!/view=/.test(location.hash)')
+        time.sleep(0.2)  # a frame
+        self.assertLess(unlit, 0.5 * dark(last['layer'], last['head']))
+        self.assertGreater(lit, 0.9 * dark(best['layer'], best['head']))
+        browser.driver.back()
+        browser.driver.forward()
+
+        # spans, by dragging and by the keyboard; a link keeps the question
+        browser.driver.find_element(By.CSS_SELECTOR, '.views [data-view="find"]').click()
+        browser.driver.find_element(By.CSS_SELECTOR, '.slot.from').click()
+        ActionChains(browser.driver).click_and_hold(token(37)).move_to_element(token(40)).release().perform()
+        browser.wait('/from=37%3A41/.test(location.hash)')
+        browser.js('document.querySelector(".spans").focus()')
+        ActionChains(browser.driver).send_keys(Keys.HOME, Keys.ARROW_RIGHT).key_down(Keys.SHIFT).send_keys(Keys.ARROW_RIGHT).key_up(Keys.SHIFT).send_keys(Keys.ENTER).perform()
+        browser.wait('/to=1%3A3/.test(location.hash)')
+        again = self.open(browser.js('return location.pathname + location.hash'))
+        again.wait('document.querySelectorAll(".ranking .lift").length === 40')
+        exact = get(f'{self.server.address}/api/v1/analyses/{identity}/between?queries=37:41&keys=1:3')
+        self.assertEqual(self.order(again), [f'{i["layer"]}.{i["head"]}' for i in exact['items'][:40]])
+
+    def test_depth_and_groups(self):
+        browser = self.open()
+        self.analyse(browser)
+        identity = browser.js('return location.pathname.slice(3)')
+        browser.driver.find_element(By.CSS_SELECTOR, '.views [data-view="depth"]').click()
+        browser.wait('[...document.querySelectorAll("#depth canvas")].filter((c) => c.offsetParent).length === 3')
+        words = browser.js('return document.querySelector(".layer-label").innerText')
+        layer = int(self.head(browser).split('.')[0])
+        heads = [item for item in get(f'{self.server.address}/api/v1/analyses/{identity}/heads.json')['items'] if item['layer'] == layer]
+        sinks = [item['sink_mass'] for item in heads]
+        self.assertIn(f'mean {numpy.mean(sinks):.2f}, heads {min(sinks):.2f} to {max(sinks):.2f}', words)
+        strip, grid = browser.js('return [document.querySelector(".layer-strips canvas"), document.querySelector("#grid .grid-scroll > canvas")].map((c) => c.clientWidth)')
+        self.assertEqual(strip, grid, 'the strips stand over the columns')
+
+        browser.driver.find_element(By.CSS_SELECTOR, '.views [data-view="groups"]').click()
+        for by in ('js', 'cka'):
+            browser.driver.find_element(By.CSS_SELECTOR, f'#groups [data-value="{by}"]').click()
+            found = get(f'{self.server.address}/api/v1/analyses/{identity}/similarity.json?by={by}')
+            browser.wait(f'document.querySelector("#groups p").textContent.startsWith("{found["cluster_count"]} groups of 270 heads")')
+            sizes = [found['clusters'].count(group) for group in range(8)]
+            self.assertEqual(browser.js('return [...document.querySelectorAll(".group-list b")].map((b) => b.textContent)'), [f'{s} heads' for s in sizes if s > 1])
+        browser.driver.find_element(By.CSS_SELECTOR, '.group-list button').click()
+        browser.wait('/view=groups/.test(location.hash) && /by=cka/.test(location.hash) && /group=0/.test(location.hash)')
+
+    def test_from_a_weight_to_the_heads_that_share_it(self):
+        browser = self.open()
+        self.analyse(browser)
+        self.click_head(browser, 18, 7)
+        browser.driver.find_element(By.ID, 'token-38').click()
+        browser.wait('/“river” from “small”/.test(document.querySelector(".wider")?.innerText)')
+        browser.driver.find_element(By.CSS_SELECTOR, '.wider').click()
+        browser.wait('/view=find/.test(location.hash) && /from=38%3A39&to=2%3A3/.test(location.hash)')
+
+
 class Looks(PageCase):
     def test_units(self):
         browser = self.open()

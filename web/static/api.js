@@ -140,6 +140,10 @@ export async function tile(id, layer, head, { z, x, y }, pool, signal) {
 // Heads by what goes from some queries to some keys, both half-open.
 export const between = (id, queries, keys, signal) => json(`${at(id)}/between?${range({ queries, keys })}`, { signal });
 
+// Clusters of heads, and a place for each on a plane: by 'js' (what they read) or 'cka' (what they write).
+export const similarity = (id, by, signal) => json(`${at(id)}/similarity.json?by=${by}`, { signal });
+export const dilution = (id, signal) => json(`${at(id)}/dilution.json`, { signal });
+
 export const series = (id, layer, head, signal) => json(`${at(id)}/series/${layer}/${head}.json`, { signal });
 
 // Addresses for links that the browser follows itself.

@@ -89,6 +89,18 @@ export function paintNumberCell(paint, analysis, layer, head, box) {
   context.fillText(text, box.x + box.size / 2, box.y + box.size / 2 + 1, box.size - 4);
 }
 
+// What a map has in common with others: its ground takes a colour, its pattern stays. null: nothing in common.
+export function paintTint({ context, state }, box, colour) {
+  if (!colour) return;
+  context.globalCompositeOperation = state.theme === 'dark' ? 'screen' : 'multiply';
+  context.globalAlpha = state.theme === 'dark' ? 0.34 : 0.45;
+  context.fillStyle = colour;
+  context.fillRect(box.x, box.y, box.size, box.size);
+  context.globalCompositeOperation = 'source-over';
+  context.globalAlpha = 1;
+  frame(context, box, colour);
+}
+
 // A head that answers a question keeps its light, and a frame if it stands at the top; the others recede.
 export function paintShade({ context, colours, ratio }, box, light, top) {
   context.globalAlpha = 0.86 * (1 - light);

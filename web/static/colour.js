@@ -8,6 +8,13 @@ export const RAMPS = {
   dark: ['#0b0c10', '#182c4e', '#2f62a3', '#78b6eb', '#f0f9ff'],
 };
 
+// For things that have no order (groups and types of heads): told apart by people who see colours differently, too (after Paul
+// Tol's muted scheme, without its blue and its orange, which mean keys and queries).
+export const CATEGORIES = {
+  light: ['#44aa99', '#cc6677', '#bba21f', '#aa4499', '#117733', '#7fbbd8', '#882255', '#8a8a2a'],
+  dark: ['#5ec9b6', '#e58896', '#ddcc77', '#cf74c0', '#4fae6a', '#88ccee', '#c9668f', '#b8b85c'],
+};
+
 export const SCALES = ['sqrt', 'linear', 'log'];
 
 // The log scale spans this many powers of ten below 1.

@@ -4,10 +4,11 @@ import { h } from './dom.js';
 import { GridPicture } from './grid_picture.js';
 import { cellAt, cellRect, gridLayout, moveHead } from './layout.js';
 import { Preview } from './preview.js';
+import { LayerStrips } from './layer_strips.js';
 import { describeHead } from './ranking.js';
 
 // The parts of the state that the picture shows.
-const MATTERS = 'analysis layer head hoverHead paint sinks scale pool theme view rank between type atlas'.split(' ');
+const MATTERS = 'analysis layer head hoverHead paint sinks scale pool theme view rank between type atlas groups group'.split(' ');
 
 export class Grid {
   #canvas = h('canvas', { 'aria-hidden': 'true' });
@@ -22,16 +23,18 @@ export class Grid {
     'aria-activedescendant': 'grid-cell',
   });
   #hint = h('p', { class: 'grid-hint', 'aria-hidden': 'true' });
+  #strips;
   #layout = null;
   #frame = 0;
 
-  // choose(layer, head): open a head
-  constructor(store, panel, choose) {
+  // choose(layer, head): open a head; define(name): say what a number means
+  constructor(store, panel, choose, define) {
     this.store = store;
     this.panel = panel;
     this.choose = choose;
     this.preview = new Preview(store);
-    this.#scroller.append(this.#labels, this.#canvas, h('span', { role: 'row', class: 'visually-hidden' }, this.#cell));
+    this.#strips = new LayerStrips(store, define);
+    this.#scroller.append(this.#strips.box, this.#labels, this.#canvas, h('span', { role: 'row', class: 'visually-hidden' }, this.#cell));
     panel.append(this.#scroller, this.#hint);
     this.#listen();
     store.listen((state, changed) => this.#changed(state, changed));
@@ -170,6 +173,7 @@ export class Grid {
     const { state } = this.store;
     if (!state.analysis || !this.#layout) return;
     const focused = document.activeElement === this.#scroller && this.#scroller.matches(':focus-visible');
+    this.#strips.draw(state, this.#layout);
     if (this.#picture.draw(state, this.#layout, focused)) this.#draw();
     const row = state.hoverHead?.head ?? state.head;
     [...this.#labels.children].forEach((label, head) => label.classList.toggle('on', head === row));

@@ -1,9 +1,10 @@
 // The picture of all heads. What has arrived is kept on a second canvas that nobody sees, so that a hover or a selection only
 // copies it and adds its outlines.
 
-import { paintMapCell, paintNumberCell, paintShade, paintWaitingCell } from './cells.js';
+import { paintMapCell, paintNumberCell, paintShade, paintTint, paintWaitingCell } from './cells.js';
 import { colours, font, sizeCanvas, stillness } from './dom.js';
 import { cellRect } from './layout.js';
+import { groupColour } from './groups.js';
 import { lightOf, numbersOf, painting } from './painting.js';
 import { palette } from './theme.js';
 
@@ -82,8 +83,10 @@ export class GridPicture {
     };
     const cell = what.kind === 'number' ? paintNumberCell : paintMapCell;
     const lit = lightOf(state);
+    const tint = what.kind === 'groups' ? (i) => groupColour(state, state.groups.clusters[i]) : null;
     eachCell(l, this.#painted.layers, a.arrived, ratio, (layer, head, box) => {
       cell(paint, a, layer, head, box);
+      if (tint) paintTint(paint, box, tint(layer * a.heads + head));
       if (lit) paintShade(paint, box, lit.light[layer * a.heads + head], lit.top.has(layer * a.heads + head));
     });
     this.#painted.layers = a.arrived;

@@ -6,6 +6,7 @@ import { byId, h, stillness } from './dom.js';
 import { sentence } from './format.js';
 import { Grid } from './grid.js';
 import { Drafts } from './drafts.js';
+import { watchGroups } from './groups.js';
 import { setUpGuide } from './guide.js';
 import { setUpHistory } from './history.js';
 import { inputOf, sameInput } from './input.js';
@@ -24,6 +25,7 @@ import { setUpTheme } from './theme.js';
 import { watchToolbar } from './toolbar.js';
 import { watchViews } from './views.js';
 import { formatSpan, watchBetween } from './between.js';
+import { watchDilution } from './dilution.js';
 import { watchFind } from './find.js';
 import * as url from './url_state.js';
 
@@ -137,7 +139,9 @@ watchViews(store, byId('views'));
 watchToolbar(store, byId('toolbar'));
 watchBetween(store);
 watchFind(store, byId('find'));
-new Grid(store, byId('grid'), choose);
+new Grid(store, byId('grid'), choose, actions.define);
+watchDilution(store, byId('depth'));
+watchGroups(store, byId('groups'), choose);
 watchRanking(store, byId('ranking'), choose);
 watchMapPanel(store, byId('map'), {
   retryMap: () => {

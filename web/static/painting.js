@@ -6,15 +6,16 @@ import { hasType } from './types.js';
 
 const TOP = 10; // heads that get a frame
 
-// { kind: 'maps' or 'number', key, name, ... }: `key` changes whenever the picture must.
+// { kind: 'maps', 'groups' or 'number', key, name }: `key` changes whenever the picture must.
 export function painting(state) {
   const light = lightKey(state);
+  if (state.view === 'groups' && state.groups) return { kind: 'groups', key: `groups ${state.groups.name} ${light}` };
   if (!column(state.paint)) return { kind: 'maps', key: `maps ${light}` };
   return { kind: 'number', name: state.paint, key: `${state.paint} ${state.analysis.arrived} ${state.between?.name} ${light}` };
 }
 
-function lightKey({ view, to, rank, between, type, atlas }) {
-  return [view === 'find' ? (to ? `${rank} ${between?.name}` : '') : '', type && atlas ? `${type} ${atlas.version}` : ''].join('|');
+function lightKey({ view, to, rank, between, type, atlas, group }) {
+  return [view === 'groups' ? group : '', view === 'find' ? (to ? `${rank} ${between?.name}` : '') : '', type && atlas ? `${type} ${atlas.version}` : ''].join('|');
 }
 
 // { values, range, pale(layer, head) } of a number.
@@ -26,9 +27,10 @@ export function numbersOf(state, name) {
 // How much light falls on each head, 0..1, and which stand at the top: null where all are alike. The heads that answer a
 // question keep their maps, the others recede.
 export function lightOf(state) {
-  const { analysis: a, view, to, between, type } = state;
+  const { analysis: a, view, to, between, type, groups } = state;
+  const group = view === 'groups' && groups ? state.group : null;
   const asked = view === 'find' && to && between;
-  if (!asked && !type) return null;
+  if (!asked && !type && group === null) return null;
   const light = new Float32Array(a.layers * a.heads).fill(asked ? 0 : 1);
   const top = new Set();
   if (asked) {
@@ -40,6 +42,7 @@ export function lightOf(state) {
       if (i < TOP) top.add(layer * a.heads + head);
     });
   }
+  if (group !== null) light.forEach((l, i) => groups.clusters[i] !== group && (light[i] = 0));
   if (type) light.forEach((l, i) => !hasType(state, { layer: Math.floor(i / a.heads), head: i % a.heads }, type) && (light[i] = 0));
   return { light, top };
 }

@@ -60,6 +60,8 @@ export const VIEW_DEFAULTS = {
   from: null, // Find: the queries, as a:b, half-open; null: any
   to: null, // the keys
   type: null, // only heads of this type are in the light
+  by: 'js', // Groups: what heads have in common: what they read, or 'cka': what they write
+  group: null, // the group that is in the light
   rank: null, // the column that orders the list; null: whichever fits
 };
 
@@ -72,6 +74,7 @@ export function initialState() {
     draft: false, // what is drawn follows the typing and is not kept yet
     between: null, // what goes from the queries to the keys in every head
     betweenError: null,
+    groups: null, // { by, clusters, ... } of the analysis
     atlas: null, // what the probes say about the model's heads
     models: null,
     model: null, // the id of the model that the next text goes to

@@ -30,6 +30,8 @@ const KEYS = {
   from: span,
   to: span,
   type: word,
+  by: oneOf('js', 'cka'),
+  group: natural,
 };
 
 export const VIEW_KEYS = Object.keys(KEYS);

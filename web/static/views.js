@@ -6,6 +6,8 @@ import { h } from './dom.js';
 export const VIEWS = [
   ['heads', 'Heads', 'All heads on this text'],
   ['find', 'Find a head', 'Which heads read this word from that one?'],
+  ['depth', 'Depth', 'What changes from layer to layer, and as the text grows'],
+  ['groups', 'Groups', 'Which heads read, or write, the same'],
 ];
 
 export function watchViews(store, place) {
