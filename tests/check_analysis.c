@@ -166,6 +166,12 @@ START_TEST(stored_and_replayed) {
     struct analysis *analysis = ask("the one", &hit);
     char id[65], *lines = copy_lines(analysis, &size), *again;
     memcpy(id, analysis_id(analysis), sizeof id);
+    struct cache_entry entry; /* there by the time that the end is heard of, with the same bytes */
+    ck_assert(cache_get(cache, id, &entry, error, sizeof error) == CACHE_OK);
+    ck_assert_uint_eq(entry.lines_size, size);
+    ck_assert_mem_eq(entry.lines, lines, size);
+    ck_assert(entry.seconds > 0);
+    cache_entry_clear(&entry);
     analysis_release(analyses, analysis);
     analysis = ask("the one", &hit);
     ck_assert(hit);

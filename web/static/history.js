@@ -56,7 +56,7 @@ export const pastList = (items, actions) =>
     items.map((item) => pastItem(item, actions)),
   );
 
-// actions: { visit(id), forgotten(id), fresh() }: fresh() is the id of an analysis that has just been made, or null
+// actions: { visit(id) }
 export function setUpHistory(actions) {
   const dialog = byId('history');
   const list = h('ul', { class: 'past' });
@@ -90,7 +90,6 @@ export function setUpHistory(actions) {
       await api.remove(item.id);
       row.remove();
       say('Forgotten. A link to it no longer opens.');
-      actions.forgotten(item.id);
     } catch (error) {
       say(sentence(error.detail));
     }
@@ -99,13 +98,7 @@ export function setUpHistory(actions) {
   async function load() {
     more.hidden = true;
     try {
-      let page = await api.list(cursor);
-      // A result is stored just after its stream has ended: the one on screen may be a moment late.
-      const missing = () => !cursor && actions.fresh() && page.items.every((item) => item.id !== actions.fresh());
-      for (let tries = 0; tries < 4 && missing(); tries++) {
-        await new Promise((resolve) => setTimeout(resolve, 400));
-        page = await api.list(cursor);
-      }
+      const page = await api.list(cursor);
       list.append(...page.items.map((item) => pastItem(item, { visit }, forget)));
       cursor = page.next_cursor;
       more.hidden = !cursor;

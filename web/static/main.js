@@ -50,7 +50,6 @@ const runner = new Runner(store, {
     if (store.state.layer === null) openBest();
     if (how === 'new') url.go(`/a/${id}`, store.state);
     if (how === 'kept') url.move(`/a/${id}`, store.state);
-    if (how === 'new' || how === 'kept') lately = { id, at: performance.now() };
     store.set({ page: 'analysis' });
   },
 });
@@ -108,13 +107,6 @@ async function arrive() {
   }
 }
 
-// The analysis that was made on this page in the last few seconds, and has not been forgotten since.
-let lately = { id: null, at: 0 };
-const fresh = () => (performance.now() - lately.at < 5000 && !store.state.analysis?.cached ? lately.id : null);
-const forgotten = (id) => {
-  if (lately.id === id) lately = { id: null, at: 0 };
-};
-
 // The question which heads read some keys from some queries, each [first, last + 1].
 function find(queries, keys) {
   store.set({ view: 'find', from: formatSpan(queries), to: formatSpan(keys), query: queries[1] - 1, side: 'reads', rank: null });
@@ -127,7 +119,7 @@ const drafts = new Drafts(store, {
 });
 const composer = new Composer(store, { analyse, cancel: () => runner.cancel(), typed: (input) => drafts.typed(input) });
 const guide = setUpGuide();
-const actions = { analyse, visit, find, define: (name) => guide.show(name), forgotten, fresh };
+const actions = { analyse, visit, find, define: (name) => guide.show(name) };
 setUpHistory(actions);
 byId('foot').append(h('span', {}, 'Texts go to this server and nowhere else.'), h('span', { class: 'push' }));
 setUpTheme(store, byId('foot'));
