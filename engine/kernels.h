@@ -87,6 +87,14 @@ struct kernels {
     void (*unpack_q4_0)(const void *source, size_t n, float *x);
     void (*unpack_q4_1)(const void *source, size_t n, float *x);
     void (*unpack_q8_0)(const void *source, size_t n, float *x);
+    /* These are kernels_blocks.h's, on every path. */
+    void (*unpack_q5_0)(const void *source, size_t n, float *x);
+    void (*unpack_q5_1)(const void *source, size_t n, float *x);
+    void (*unpack_q2_k)(const void *source, size_t n, float *x);
+    void (*unpack_q3_k)(const void *source, size_t n, float *x);
+    void (*unpack_q4_k)(const void *source, size_t n, float *x);
+    void (*unpack_q5_k)(const void *source, size_t n, float *x);
+    void (*unpack_q6_k)(const void *source, size_t n, float *x);
     /* PANEL rows of n floats, `stride` apart, turned into one panel [n, PANEL]; n a multiple of PANEL. */
     void (*transpose_panel)(const float *rows, size_t stride, size_t n, float *panel);
 };

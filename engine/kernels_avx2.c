@@ -8,6 +8,8 @@
 #include <immintrin.h>
 #include <math.h>
 
+#include "engine/kernels_blocks.h"
+
 typedef __m256 vector;
 enum { WIDTH = 8, ROW_TILE = 6, PANEL_TILE = 1 }; /* 6 rows x 1 panel: 12 of the 16 registers hold sums */
 
@@ -159,6 +161,13 @@ static const struct kernels table = {
     .unpack_q4_0 = unpack_q4_0,
     .unpack_q4_1 = unpack_q4_1,
     .unpack_q8_0 = unpack_q8_0,
+    .unpack_q5_0 = unpack_q5_0,
+    .unpack_q5_1 = unpack_q5_1,
+    .unpack_q2_k = unpack_q2_k,
+    .unpack_q3_k = unpack_q3_k,
+    .unpack_q4_k = unpack_q4_k,
+    .unpack_q5_k = unpack_q5_k,
+    .unpack_q6_k = unpack_q6_k,
     .transpose_panel = transpose_panel,
 };
 

@@ -8,6 +8,8 @@
 #include <immintrin.h>
 #include <math.h>
 
+#include "engine/kernels_blocks.h"
+
 typedef __m512 vector;
 enum { WIDTH = 16, ROW_TILE = 8, PANEL_TILE = 4 }; /* 8 rows x 3 panels or 6 x 4: 24 of the 32 registers hold sums */
 
@@ -97,6 +99,19 @@ static void unpack_q4_1(const void *source, size_t n, float *x) {
     }
 }
 
+/* Where the fifth bit is not set, 16 less. */
+static void unpack_q5_0_wide(const void *source, size_t n, float *x) {
+    const __m512i sixteen = _mm512_set1_epi32(16);
+    for (const uint8_t *p = source; n > 0; n -= 32, p += 22, x += 32) {
+        const __m512 d = _mm512_set1_ps(read_half(p));
+        const uint32_t below = ~read_high_bits(p + 2);
+        const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(p + 6)));
+        const __m512i low = _mm512_and_si512(bytes, _mm512_set1_epi32(15)), high = _mm512_srli_epi32(bytes, 4);
+        _mm512_storeu_ps(x, _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_mask_sub_epi32(low, (__mmask16)below, low, sixteen))));
+        _mm512_storeu_ps(x + 16, _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_mask_sub_epi32(high, (__mmask16)(below >> 16), high, sixteen))));
+    }
+}
+
 static void unpack_q8_0(const void *source, size_t n, float *x) {
     for (const uint8_t *p = source; n > 0; n -= 32, p += 34, x += 32) {
         __m512 d = _mm512_set1_ps(_cvtsh_ss(read_u16(p)));
@@ -154,6 +169,13 @@ static const struct kernels table = {
     .unpack_q4_0 = unpack_q4_0,
     .unpack_q4_1 = unpack_q4_1,
     .unpack_q8_0 = unpack_q8_0,
+    .unpack_q5_0 = unpack_q5_0_wide,
+    .unpack_q5_1 = unpack_q5_1,
+    .unpack_q2_k = unpack_q2_k,
+    .unpack_q3_k = unpack_q3_k,
+    .unpack_q4_k = unpack_q4_k,
+    .unpack_q5_k = unpack_q5_k,
+    .unpack_q6_k = unpack_q6_k,
     .transpose_panel = transpose_panel,
 };
 

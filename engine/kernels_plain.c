@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/half.h"
+#include "engine/kernels_blocks.h"
 #include "engine/kernels_divergence.h"
 
 /* exp(x) to 1 or 2 ulp where the result is a normal float, 0 below, largest finite above.
@@ -209,6 +210,13 @@ const struct kernels kernels_plain = {
     .unpack_q4_0 = unpack_q4_0,
     .unpack_q4_1 = unpack_q4_1,
     .unpack_q8_0 = unpack_q8_0,
+    .unpack_q5_0 = unpack_q5_0,
+    .unpack_q5_1 = unpack_q5_1,
+    .unpack_q2_k = unpack_q2_k,
+    .unpack_q3_k = unpack_q3_k,
+    .unpack_q4_k = unpack_q4_k,
+    .unpack_q5_k = unpack_q5_k,
+    .unpack_q6_k = unpack_q6_k,
     .transpose_panel = transpose_panel,
 };
 

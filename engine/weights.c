@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "engine/half.h"
-#include "engine/quants.h"
 
 /* One column of a matrix that lies in the file as inputs x outputs: F32, F16 or BF16. */
 static void unpack_column(const struct tensor *tensor, size_t column, float *x) {
@@ -43,13 +42,13 @@ void weights_row(const struct kernels *kernels, const struct tensor *tensor, siz
     case TENSOR_Q4_0: kernels->unpack_q4_0(source, n, x); break;
     case TENSOR_Q4_1: kernels->unpack_q4_1(source, n, x); break;
     case TENSOR_Q8_0: kernels->unpack_q8_0(source, n, x); break;
-    case TENSOR_Q5_0: unpack_q5_0(source, n, x); break;
-    case TENSOR_Q5_1: unpack_q5_1(source, n, x); break;
-    case TENSOR_Q2_K: unpack_q2_k(source, n, x); break;
-    case TENSOR_Q3_K: unpack_q3_k(source, n, x); break;
-    case TENSOR_Q4_K: unpack_q4_k(source, n, x); break;
-    case TENSOR_Q5_K: unpack_q5_k(source, n, x); break;
-    case TENSOR_Q6_K: unpack_q6_k(source, n, x); break;
+    case TENSOR_Q5_0: kernels->unpack_q5_0(source, n, x); break;
+    case TENSOR_Q5_1: kernels->unpack_q5_1(source, n, x); break;
+    case TENSOR_Q2_K: kernels->unpack_q2_k(source, n, x); break;
+    case TENSOR_Q3_K: kernels->unpack_q3_k(source, n, x); break;
+    case TENSOR_Q4_K: kernels->unpack_q4_k(source, n, x); break;
+    case TENSOR_Q5_K: kernels->unpack_q5_k(source, n, x); break;
+    case TENSOR_Q6_K: kernels->unpack_q6_k(source, n, x); break;
     }
 }
 

@@ -4,7 +4,7 @@
  *
  * Formats (ggml's): F32; F16; BF16, the upper half of a float32; blocks of 32 numbers: Q8_0: half d, 32 signed bytes, x = q d;
  * Q4_0: half d, 16 bytes, x = (q - 8) d; Q4_1: half d, half m, 16 bytes, x = q d + m. In both Q4, byte i holds number i in its
- * low four bits and number 16 + i in its high ones. Q5_0, Q5_1 and the K-quants: quants.h.
+ * low four bits and number 16 + i in its high ones. Q5_0, Q5_1 and the K-quants: kernels_blocks.h.
  */
 #ifndef HEADSCOPE_ENGINE_WEIGHTS_H
 #define HEADSCOPE_ENGINE_WEIGHTS_H
