@@ -49,7 +49,7 @@ static enum cache_status is_over(struct cache *cache, bool *over, char *error, s
     return status;
 }
 
-/* Least recently used first, until the rest fits. The entry just put is the most recently used. */
+/* Least recently used first, those that are shared last, until the rest fits. The entry just put is the most recently used, and stays. */
 static enum cache_status evict(struct cache *cache, char *error, size_t error_size) {
     sqlite3_stmt *statement = NULL;
     bool over = false;
@@ -60,7 +60,8 @@ static enum cache_status evict(struct cache *cache, char *error, size_t error_si
         return status;
     status = connection_prepare(cache->writer, cache->path,
                                 "DELETE FROM analyses WHERE sequence IN (SELECT sequence FROM (SELECT sequence, sum(size) OVER "
-                                "(ORDER BY used DESC, sequence DESC) AS kept FROM analyses) WHERE kept > ?1)",
+                                "(ORDER BY used = (SELECT max(used) FROM analyses) DESC, sequence IN (SELECT sequence FROM shares) DESC, "
+                                "used DESC, sequence DESC) AS kept FROM analyses) WHERE kept > ?1)",
                                 &statement, error, error_size);
     if (status != CACHE_OK)
         return status;

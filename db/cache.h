@@ -83,4 +83,14 @@ struct file_identity {
 enum cache_status cache_get_digest(struct cache *cache, const struct file_identity *file, char digest[65]);
 enum cache_status cache_put_digest(struct cache *cache, const struct file_identity *file, const char *digest);
 
+/* Shares: random names for analyses that are stored, with a text of the caller's own. They end with their analysis; what is shared is
+ * evicted last. */
+/* CACHE_MISS: no such analysis. */
+enum cache_status cache_put_share(struct cache *cache, const char *share, const char *id, const char *view, char *error,
+                                  size_t error_size);
+/* *view is the caller's, to be freed. CACHE_MISS: no such share, nor for the next. */
+enum cache_status cache_get_share(struct cache *cache, const char *share, char id[65], char **view, char *error,
+                                  size_t error_size);
+enum cache_status cache_delete_share(struct cache *cache, const char *share, char *error, size_t error_size);
+
 #endif

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define APPLICATION_ID "hscp"
 #define BUSY_MS 3000      /* how long to wait for another program before giving up */
 #define HEADER_SIZE 100   /* of every SQLite file; www.sqlite.org/fileformat.html, 1.3 */
@@ -275,16 +275,17 @@ static enum cache_status ask(sqlite3 *db, const char *path, const char *sql, con
     return status;
 }
 
-/* All or nothing, and once, however many programs start at the same time. */
-static enum cache_status make_schema(sqlite3 *db, const char *path, char *error, size_t error_size) {
+/* Of a new file, or of one of an earlier version: all or nothing, and once, however many programs start at the same time. */
+static enum cache_status make_schema(sqlite3 *db, const char *path, bool fresh, char *error, size_t error_size) {
+    static const char *const steps[SCHEMA_VERSION] = {schema_sql, schema_2_sql}; /* from the version to the next */
     int version = 0;
-    enum cache_status status = connection_run(db, path, new_file_sql, error, error_size);
+    enum cache_status status = fresh ? connection_run(db, path, new_file_sql, error, error_size) : CACHE_OK;
     if (status == CACHE_OK)
         status = connection_run(db, path, "BEGIN EXCLUSIVE", error, error_size);
     if (status == CACHE_OK)
         status = ask(db, path, "PRAGMA user_version", NULL, &version, error, error_size);
-    if (status == CACHE_OK && version == 0)
-        status = connection_run(db, path, schema_sql, error, error_size);
+    for (; status == CACHE_OK && version >= 0 && version < SCHEMA_VERSION && (fresh || version > 0); version++)
+        status = connection_run(db, path, steps[version], error, error_size);
     if (status == CACHE_OK)
         status = connection_run(db, path, "COMMIT", error, error_size);
     if (status != CACHE_OK && !sqlite3_get_autocommit(db))
@@ -318,8 +319,10 @@ static enum cache_status set_up(sqlite3 *db, const char *path, enum connection_k
         bool writable = sqlite3_db_readonly(db, "main") == 0;
         if (fresh && !writable)
             return connection_failure(db, path, SQLITE_READONLY, error, error_size);
-        if (fresh)
-            status = make_schema(db, path, error, error_size);
+        if (!fresh && writable)
+            status = ask(db, path, "PRAGMA user_version", NULL, &version, error, error_size);
+        if (status == CACHE_OK && (fresh || (writable && version > 0 && version < SCHEMA_VERSION)))
+            status = make_schema(db, path, fresh, error, error_size);
         if (status == CACHE_OK && writable)
             status = use_wal(db, path, error, error_size);
         if (status == CACHE_OK)

@@ -1,7 +1,10 @@
-"""embed_sql.py IN.sql OUT.h: the SQL as a C string, `schema_sql`, one literal a line."""
+"""embed_sql.py IN.sql... OUT.h: each file's SQL as a C string of its name, `schema_sql`, one literal a line."""
 import json
+import os
 import sys
 
-with open(sys.argv[1], encoding="ascii") as source, open(sys.argv[2], "w", encoding="ascii") as out:
-    out.write("static const char schema_sql[] =\n")
-    out.write("\n".join("    " + json.dumps(line) for line in source) + ";\n")
+with open(sys.argv[-1], "w", encoding="ascii") as out:
+    for name in sys.argv[1:-1]:
+        with open(name, encoding="ascii") as source:
+            out.write(f"static const char {os.path.basename(name).replace('.', '_')}[] =\n")
+            out.write("\n".join("    " + json.dumps(line) for line in source) + ";\n")

@@ -1,5 +1,5 @@
--- The cache of results, version 1. Embedded into the program and run once, in one transaction, on an empty file.
--- A change of the schema raises user_version, here and in connection.c, and adds the step from the version before.
+-- The cache of results, version 1. Embedded into the program and run once, in one transaction, on an empty file; then the files of
+-- the later versions. A change of the schema adds such a file, which raises user_version, and a line in connection.c.
 
 PRAGMA application_id = 0x68736370;  -- "hscp": the mark of our files; a file without it is never touched
 PRAGMA user_version = 1;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/json_body.h"
 #include "server/utf8.h"
 
 #define DEPTH_MAX 2         /* an object of arrays is the deepest that any request is */
@@ -36,7 +37,7 @@ static bool body_is_bounded(const char *body, size_t size, struct problem *probl
     return true;
 }
 
-static json_t *body_parse(const void *body, size_t size, struct problem *problem) {
+json_t *json_body_parse(const void *body, size_t size, struct problem *problem) {
     size_t sound = utf8_check(body, size);
     if (sound < size) {
         problem_set(problem, 400,
@@ -224,7 +225,7 @@ static bool read_fields(json_t *root, const struct field *fields, struct analysi
 static bool read_request(const void *body, size_t size, const struct field *fields, struct analysis_request *request,
                          struct problem *problem) {
     *request = (struct analysis_request){.store = true, .parse_special = true, .add_special = true};
-    json_t *root = body_parse(body, size, problem);
+    json_t *root = json_body_parse(body, size, problem);
     if (!root) return false;
     bool fine = read_fields(root, fields, request, problem);
     json_decref(root);

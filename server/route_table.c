@@ -6,6 +6,7 @@
 #include "server/route_heads.h"
 #include "server/route_models.h"
 #include "server/route_series.h"
+#include "server/route_shares.h"
 #include "server/route_similarity.h"
 #include "server/route_tokenize.h"
 #include "server/routes.h"
@@ -38,6 +39,9 @@ static const struct http_route table[] = {
     {"GET", "/api/v1/compare", route_compare},
     {"GET", "/api/v1/compare/{layer}/{head}.npy", route_compare_npy},
     {"GET", "/api/v1/compare/{layer}/{head}/tiles/{zoom}/{x}/{y}", route_compare_tile},
+    {"POST", "/api/v1/shares", route_shares_post},
+    {"GET", "/api/v1/shares/{share}", route_share_get},
+    {"DELETE", "/api/v1/shares/{share}", route_share_delete},
 
     {"GET", "/", route_page},
     {"GET", "/a/{id}", route_page},

@@ -302,6 +302,58 @@ static void *put_and_get(void *argument) {
     return NULL;
 }
 
+static void assert_share(struct cache *cache, const char *share, unsigned number, const char *want) {
+    char id[65], *view = NULL;
+    assert_ok(cache_get_share(cache, share, id, &view, error, sizeof error));
+    ck_assert_str_eq(id, make_id(number));
+    ck_assert_str_eq(view, want);
+    free(view);
+}
+
+START_TEST(test_shares_last_as_long_as_their_analysis) {
+    char id[65], *view = NULL;
+    struct cache *cache = open_cache(5000);
+    for (unsigned i = 1; i <= 4; i++)
+        assert_ok(put(cache, i, 1000));
+    assert_ok(cache_put_share(cache, "first", make_id(1), "{\"layer\":5}", error, sizeof error));
+    assert_ok(cache_put_share(cache, "second", make_id(2), "null", error, sizeof error));
+    assert_status(cache_put_share(cache, "third", make_id(99), "null", error, sizeof error), CACHE_MISS);
+    assert_ok(put(cache, 5, 2500)); /* 1 and 2 are the oldest, and shared: 3 and 4 go */
+    assert_share(cache, "first", 1, "{\"layer\":5}");
+    assert_status(get(cache, 3, 1000), CACHE_MISS);
+    cache_close(cache);
+    cache = open_cache(5000);
+    assert_share(cache, "first", 1, "{\"layer\":5}");
+    assert_ok(put(cache, 6, 4500)); /* what was just put stays, whatever is shared */
+    assert_ok(get(cache, 6, 4500));
+    assert_status(cache_get_share(cache, "first", id, &view, error, sizeof error), CACHE_MISS);
+    assert_ok(cache_put_share(cache, "fourth", make_id(6), "null", error, sizeof error));
+    assert_ok(cache_delete_share(cache, "fourth", error, sizeof error));
+    assert_status(cache_delete_share(cache, "fourth", error, sizeof error), CACHE_MISS);
+    assert_status(cache_get_share(cache, "fourth", id, &view, error, sizeof error), CACHE_MISS);
+    assert_ok(cache_check(cache, error, sizeof error));
+    cache_close(cache);
+}
+END_TEST
+
+START_TEST(test_a_file_of_version_1_is_brought_up) {
+    sqlite3 *other = NULL;
+    struct cache *cache = open_cache(0);
+    assert_ok(put(cache, 1, 5000));
+    cache_close(cache);
+    ck_assert_int_eq(sqlite3_open(path, &other), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(other, "DROP TRIGGER shares_gone; DROP TABLE shares; PRAGMA user_version = 1", NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(other);
+    cache = open_cache(0);
+    assert_ok(get(cache, 1, 5000));
+    assert_ok(cache_put_share(cache, "share", make_id(1), "null", error, sizeof error));
+    assert_share(cache, "share", 1, "null");
+    assert_ok(cache_check(cache, error, sizeof error));
+    cache_close(cache);
+}
+END_TEST
+
 START_TEST(test_threads) {
     struct cache *cache = open_cache(0);
     pthread_t threads[6];
@@ -474,6 +526,8 @@ int main(void) {
     tcase_add_test(tests, test_entries_of_one_instant_keep_their_order);
     tcase_add_test(tests, test_delete_and_clear_leave_nothing_behind);
     tcase_add_test(tests, test_digests_are_believed_only_for_the_same_file);
+    tcase_add_test(tests, test_shares_last_as_long_as_their_analysis);
+    tcase_add_test(tests, test_a_file_of_version_1_is_brought_up);
     tcase_add_test(tests, test_threads);
     tcase_add_test(tests, test_two_programs_at_once);
     tcase_add_test(tests, test_killed_in_the_middle_of_puts);

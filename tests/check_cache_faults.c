@@ -49,8 +49,8 @@ static bool use_all(const struct cache_entry *old, const struct cache_entry *new
     struct cache_stats stats;
     struct file_identity file = {.path = "/a", .size = 1};
     size_t count = 0;
-    char cursor[96], digest[65];
-    enum cache_status status[9] = {0};
+    char cursor[96], digest[65], id[65], *view = NULL;
+    enum cache_status status[12] = {0};
     status[0] = cache_open(&(struct cache_options){.path = path, .max_bytes = 61000}, &cache, error, sizeof error);
     if (status[0] == CACHE_OK) {
         status[1] = cache_get(cache, old->id, &got, error, sizeof error);
@@ -60,11 +60,16 @@ static bool use_all(const struct cache_entry *old, const struct cache_entry *new
         status[5] = cache_check(cache, error, sizeof error);
         status[6] = cache_put_digest(cache, &file, new->id);
         status[7] = status[6] == CACHE_OK ? cache_get_digest(cache, &file, digest) : CACHE_OK;
+        status[9] = status[2] == CACHE_OK ? cache_put_share(cache, "share", new->id, "{}", error, sizeof error) : CACHE_OK;
+        bool shared = status[2] == CACHE_OK && status[9] == CACHE_OK;
+        status[10] = shared ? cache_get_share(cache, "share", id, &view, error, sizeof error) : CACHE_OK;
+        status[11] = shared ? cache_delete_share(cache, "share", error, sizeof error) : CACHE_OK;
         status[8] = status[2] == CACHE_OK ? cache_delete(cache, new->id, error, sizeof error) : CACHE_OK;
         cache_close(cache);
     }
     bool failed = failing_malloc_stop();
-    for (int i = 0; i < 9; i++)
+    free(view);
+    for (int i = 0; i < 12; i++)
         ck_assert_msg(status[i] == CACHE_OK || (failed && status[i] == CACHE_NO_MEMORY), "call %d: %d, %s", i, status[i], error);
     if (got.lines)
         ck_assert(got.lines_size == old->lines_size && memcmp(got.lines, old->lines, old->lines_size) == 0);

@@ -332,6 +332,53 @@ class Compare(Across):
         self.refused(self.ask(f'/compare?a={self.analyse("llama", [5, 6])}&b={self.analyse("llama", [7, 8])}'), 422, 'nothing to compare')
 
 
+class Shares(Across):
+    def post(self, body):
+        return requests.post(self.server.url + '/api/v1/shares', json=body, timeout=60)
+
+    def remove(self, path):
+        return requests.delete(self.server.url + '/api/v1' + path, timeout=60)
+
+    def test_given_away_kept_and_taken_back(self):
+        views = ['layer=5&head=1&query=17', {'layer': 5, 'sinks': 'hidden', 'é': '\U0001f642'}, None]
+        made = []
+        for view in views:
+            answer = self.post({'analysis': self.id['llama'], 'view': view})
+            self.assertEqual(answer.status_code, 201, answer.text)
+            share = answer.json()['share']
+            self.assertRegex(share, '^[0-9a-f]{32}$')
+            self.assertEqual((answer.json()['url'], answer.headers['Location']), (f'/s/{share}', f'/api/v1/shares/{share}'))
+            made.append(share)
+        self.assertEqual(len(set(made)), 3)
+        self.assertIn(b'<html', requests.get(f'{self.server.url}/s/{made[0]}', timeout=60).content)
+        self.server.stop()
+        self.server.start()
+        for share, view in zip(made, views):
+            self.assertEqual(self.json(f'/shares/{share}'), {'analysis': self.id['llama'], 'view': view})
+        self.assertEqual(self.remove(f'/shares/{made[0]}').status_code, 204)
+        self.refused(self.ask(f'/shares/{made[0]}'), 404, 'no such share')
+        self.refused(self.remove(f'/shares/{made[0]}'), 404, 'no such share')
+        self.assertEqual(self.json(f'/shares/{made[1]}')['analysis'], self.id['llama'])
+
+    def test_a_share_ends_with_its_analysis(self):
+        identity = self.analyse('llama', [5, 6, 7, 8])
+        share = self.post({'analysis': identity}).json()['share']
+        self.assertIsNone(self.json(f'/shares/{share}')['view'])
+        self.assertEqual(self.remove(f'/analyses/{identity}').status_code, 204)
+        self.refused(self.ask(f'/shares/{share}'), 404, 'no such share')
+
+    def test_refusals(self):
+        self.refused(self.post({'analysis': '3' * 64}), 404, 'no analysis')
+        self.refused(self.post({'analysis': "' OR 1=1"}), 404, 'no analysis')
+        self.refused(self.post({}), 400, 'analysis')
+        self.refused(self.post({'analysis': 7}), 400, 'analysis')
+        self.refused(self.post({'analysis': self.id['llama'], 'note': 1}), 400, 'note')
+        self.refused(self.post({'analysis': self.id['llama'], 'view': 'x' * 4095}), 413, '4096')
+        self.refused(self.post({'analysis': self.analyse('llama', [5, 6, 9], store=False)}), 422, 'not stored')
+        for share in ('0' * 32, 'F' * 32, "' OR 1=1 --", '%00'):
+            self.assertIn(self.ask('/shares/' + share).status_code, (400, 404))
+
+
 if __name__ == '__main__':
     result = unittest.main(verbosity=2, exit=False).result
     for name in sorted(WORST):
