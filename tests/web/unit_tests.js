@@ -36,7 +36,7 @@
     for (const width of [320, 390, 760, 1080, 1400, 2200]) {
       for (const n of [1, 7, 30, 48, 4000]) {
         const l = layout.gridLayout({ layers: shape[0], heads: shape[1], tokens: n, width, height: 900 });
-        holds(`cells of ${shape} at ${width} are never under 24`, l.cell >= 24 && l.cell <= 44 + 8);
+        holds(`cells of ${shape} at ${width} are never under 24`, l.cell >= 24 && l.cell <= (l.side ? 60 : 44) + 8);
         holds(
           `${shape} at ${width} is the same twice`,
           JSON.stringify(l) ===
@@ -49,6 +49,8 @@
     'many heads stand in the left half',
     layout.gridLayout({ layers: 32, heads: 32, tokens: 100, width: 1400, height: 900 }).side,
   );
+  const few = layout.gridLayout({ layers: 6, heads: 12, tokens: 100, width: 1400, height: 900 });
+  holds('few layers stand beside the head, larger', few.side && few.cell > 44 && !few.scrolls);
   for (const [layer, head] of [
     [0, 0],
     [29, 8],

@@ -124,7 +124,9 @@ export class Grid {
     const layout = side
       ? { ...gridLayout({ ...shape, width: around }), scrolls: true }
       : gridLayout({ ...shape, width: inner });
-    document.getElementById('work').classList.toggle('beside', side);
+    const work = document.getElementById('work');
+    work.classList.toggle('beside', side);
+    work.style.setProperty('--grid', `${layout.width + 24}px`);
     const same = this.#layout && ['cell', 'width', 'height', 'side'].every((k) => this.#layout[k] === layout[k]);
     this.#layout = layout;
     // Where things stand, for whoever looks from outside.

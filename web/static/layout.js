@@ -1,10 +1,12 @@
 // Where the heads stand: pure functions of (layers, heads, tokens, width, height). All lengths are CSS pixels.
 //
 // Layers run left to right as the data does, heads downwards. Where the grid would be taller than about half the window it
-// becomes the left half of the page and scrolls, and the head's own view stands beside it.
+// becomes the left half of the page and scrolls, and the head's own view stands beside it; likewise where there are so few layers
+// that most of the page's width would stay empty, and then the cells are larger.
 
 const CELL_MIN = 24;
 const CELL_MAX = 44;
+const CELL_FEW = 60; // where there are few layers
 const CELL_PHONE = 27;
 const LABELS_LEFT = 30;
 const LABELS_TOP = 26;
@@ -19,10 +21,12 @@ export function gridLayout({ layers, heads, tokens, width, height }) {
   if (phone) cell = Math.max(cell, CELL_PHONE);
   let side = false;
   const tall = heads * (cell + gap) + LABELS_TOP;
-  if (!phone && width >= 900 && tall > 0.62 * height) {
+  const narrow = layers * (CELL_MAX + gap) < 0.45 * room;
+  if (!phone && width >= 900 && (tall > 0.62 * height || narrow)) {
     side = true;
     const half = Math.floor(width / 2) - LABELS_LEFT;
-    cell = clamp(Math.floor(half / layers) - gap, CELL_MIN, CELL_MAX);
+    const most = narrow ? clamp(Math.floor((0.72 * height) / heads) - gap, CELL_MAX, CELL_FEW) : CELL_MAX;
+    cell = clamp(Math.floor(half / layers) - gap, CELL_MIN, most);
   }
   // A text shorter than the cell has room for shows whole pixels a token, where that costs little.
   if (tokens > 1 && tokens <= cell) {

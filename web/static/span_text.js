@@ -97,7 +97,7 @@ export class SpanText {
   show(analysis, slot, from, to) {
     if (analysis !== this.#analysis) {
       this.#analysis = analysis;
-      const { lines, spans } = tokenSpans(analysis.pieces, (i) => `span-${i}`);
+      const { lines, spans } = tokenSpans(analysis.pieces, (i) => `span-${i}`, analysis.segments);
       this.#spans = spans;
       this.#cursor = 0;
       this.box.replaceChildren(...lines);

@@ -56,7 +56,7 @@ export class TextView {
   #build(analysis) {
     this.#analysis = analysis;
     this.#chosen = -1;
-    const { lines, spans } = tokenSpans(analysis?.pieces ?? [], (i) => `token-${i}`);
+    const { lines, spans } = tokenSpans(analysis?.pieces ?? [], (i) => `token-${i}`, analysis?.segments);
     this.#spans = spans;
     this.#levels = new Uint8Array(this.#spans.length);
     this.box.classList.toggle('short', (analysis?.n ?? 0) <= 120);

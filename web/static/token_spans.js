@@ -3,18 +3,23 @@
 import { h } from './dom.js';
 
 const line = () => h('div', { dir: 'auto', role: 'presentation' });
+const NAMES = { first: 'first text', second: 'second text' };
+const heading = (name) => h('div', { class: 'segment', role: 'presentation' }, NAMES[name] ?? name);
 
-// id(i): what a token's span is called in the page. Result: { lines, spans }.
-export function tokenSpans(pieces, id) {
+// id(i): what a token's span is called in the page. segments: the parts of a pair or a chat (see input.js), which get a heading each.
+// Result: { lines, spans }.
+export function tokenSpans(pieces, id, segments = []) {
   const lines = [line()];
+  const headings = new Map(segments.map((s) => [s.first, s.name]));
   const spans = pieces.map((piece, i) => {
+    if (headings.has(i)) lines.push(heading(headings.get(i)), line());
     const names = [piece.special && 'special', piece.part?.[0] > 1 && 'rest-part', /[\n\r]/.test(piece.text) && 'newline']
       .filter(Boolean)
       .join(' ');
     // A word's leading space stands outside: a shade or a line under it would hang over a line's end.
     const space = /^ +(?=\S)/.exec(piece.text)?.[0] ?? '';
     const span = h('span', { 'data-i': i, class: names || null, role: 'option', id: id(i) }, piece.text.slice(space.length));
-    lines.at(-1).append(space, span);
+    lines.at(-1).append(piece.gap, space, span);
     if (piece.text.endsWith('\n')) lines.push(line());
     return span;
   });

@@ -31,20 +31,24 @@ export function byteMap(text) {
 }
 
 // What each token shows in the running text. The first of several tokens that share a character shows it, the others a dot.
-// Result: [{ text, start, end, part, name, special }]; part: null, or [k, of] for the k-th of several tokens that split
-// characters, which are then in `name`. The tokens of a pair count in the text that their `sequence` says.
+// Result: [{ text, start, end, part, name, special, gap }]; part: null, or [k, of] for the k-th of several tokens that split
+// characters, which are then in `name`; gap: what stands before the token and belongs to none (BERT's white space). The tokens of a pair count in the text that their `sequence` says.
 export function pieces(text, tokens, pair = null) {
   const maps = [text, pair].map((t) => (t === null || t === undefined ? null : byteMap(t)));
+  const done = [0, 0]; // where the last token of each text ended
   let split = []; // the run of tokens that share a character
   const out = tokens.map((token) => {
     const [map, whole] = token.sequence === 1 ? [maps[1], pair] : [maps[0], text];
     const added = !map || token.start === token.end;
-    if (added) return { text: token.text ?? `#${token.id}`, start: 0, end: 0, part: null, special: token.special, added: true };
+    if (added) return { text: token.text ?? `#${token.id}`, start: 0, end: 0, part: null, special: token.special, gap: '', added: true };
     const from = map(token.start);
     const to = map(token.end);
     const start = from.whole ? from.unit : from.next;
     const end = to.whole ? to.unit : to.next;
+    const before = done[token.sequence === 1 ? 1 : 0];
+    done[token.sequence === 1 ? 1 : 0] = Math.max(before, end);
     return {
+      gap: whole.slice(before, start),
       text: whole.slice(start, end),
       start,
       end,
