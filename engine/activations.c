@@ -9,43 +9,48 @@
 
 struct layout {
     size_t padded, q_stride, dim_panels;
-    size_t q, k, v, rows; /* floats of each; rows: of each array of [heads, n] */
+    size_t q, k, v, rows, keys; /* floats of each; rows, keys: of each array of [heads, n] and [heads, keys] */
 };
 
-static struct layout layout_of(const struct model *model, size_t n) {
+static struct layout layout_of(const struct model *model, size_t n, size_t keys) {
     const struct model_config *c = &model->config;
     size_t head_dim = (size_t)c->head_dim, kv_heads = (size_t)c->kv_heads;
-    struct layout l = {.padded = whole_panels(n), .q_stride = whole_panels((size_t)c->heads * head_dim),
+    struct layout l = {.padded = whole_panels(keys), .q_stride = whole_panels((size_t)c->heads * head_dim),
                        .dim_panels = whole_panels(head_dim) / PANEL};
     l.q = n * l.q_stride;
     l.k = whole_panels(kv_heads * l.padded * head_dim);
     l.v = kv_heads * l.dim_panels * l.padded * PANEL;
     l.rows = whole_panels((size_t)c->heads * n);
+    l.keys = whole_panels((size_t)c->heads * keys);
     return l;
 }
 
 static size_t layer_bytes(const struct layout *l) {
-    return (l->q + l->k + l->v + 4 * l->rows) * sizeof(float);
+    return (l->q + l->k + l->v + 3 * l->rows + l->keys) * sizeof(float);
 }
 
-uint64_t activations_size(const struct model *model, size_t n) {
-    struct layout l = layout_of(model, n);
+static bool has_bias(const struct model *model, enum section section) {
+    return model->config.position_bias != BIAS_NONE && section != SECTION_CROSS;
+}
+
+uint64_t activations_size(const struct model *model, enum section section, size_t n, size_t keys) {
+    struct layout l = layout_of(model, n, keys);
     size_t layers = (size_t)model->config.layers;
     return sizeof(struct activations) + layers * sizeof(struct layer_activations) +
-           reserve_block_size(layers * layer_bytes(&l)) + n * sizeof(int32_t) +
-           (model->config.position_bias != BIAS_NONE ? (size_t)model->config.heads * 2 * n * sizeof(float) : 0) +
+           reserve_block_size(layers * layer_bytes(&l)) + (n + keys) * sizeof(int32_t) +
+           (has_bias(model, section) ? (size_t)model->config.heads * 2 * n * sizeof(float) : 0) +
            2 * layers * (size_t)model->config.heads * sizeof(float);
 }
 
 void activations_clear_tail(struct activations *a, int layer) {
     const struct model_config *c = &a->model->config;
-    size_t head_dim = (size_t)c->head_dim, tail = a->padded - a->n;
+    size_t head_dim = (size_t)c->head_dim, tail = a->padded - a->keys;
     struct layer_activations *to = &a->layer[layer];
     for (size_t kv = 0; tail > 0 && kv < (size_t)c->kv_heads; kv++) {
         float *k = to->k + (kv * a->padded + a->padded - PANEL) * head_dim;
         for (size_t d = 0; d < head_dim; d++) memset(k + d * PANEL + (PANEL - tail), 0, tail * sizeof *k);
         for (size_t p = 0; p < a->dim_panels; p++)
-            memset(to->v + ((kv * a->dim_panels + p) * a->padded + a->n) * PANEL, 0, tail * PANEL * sizeof *to->v);
+            memset(to->v + ((kv * a->dim_panels + p) * a->padded + a->keys) * PANEL, 0, tail * PANEL * sizeof *to->v);
     }
 }
 
@@ -53,7 +58,7 @@ void activations_clear_tail(struct activations *a, int layer) {
 static bool take_biases(struct activations *a) {
     const struct model *model = a->model;
     size_t heads = (size_t)model->config.heads, layers = (size_t)model->config.layers;
-    if (model->config.position_bias != BIAS_NONE) {
+    if (has_bias(model, a->section)) {
         a->bias = malloc(heads * (2 * a->n - 1) * sizeof *a->bias);
         if (!a->bias) return false;
         position_bias_fill(model, a->n, a->bias);
@@ -68,23 +73,29 @@ static bool take_biases(struct activations *a) {
     return true;
 }
 
-struct activations *activations_create(const struct model *model, const int32_t *ids, size_t n, struct reserve *reserve) {
+struct activations *activations_create(const struct model *model, enum section section, const int32_t *ids, size_t n, size_t keys,
+                                       struct reserve *reserve) {
     size_t layers = (size_t)model->config.layers;
-    struct layout l = layout_of(model, n);
+    struct layout l = layout_of(model, n, keys);
     struct activations *a = calloc(1, sizeof *a + layers * sizeof a->layer[0]);
     if (!a) return NULL;
     a->model = model_retain((struct model *)(uintptr_t)model); /* counting references is the one thing that changes a model */
     a->reserve = reserve_retain(reserve);
+    a->section = section;
     a->n = n;
+    a->keys = keys;
     a->padded = l.padded;
     a->q_stride = l.q_stride;
     a->dim_panels = l.dim_panels;
-    a->bytes = activations_size(model, n);
-    a->ids = malloc(n * sizeof *a->ids);
+    a->bytes = activations_size(model, section, n, keys);
     a->value_largest = malloc(layers * (size_t)model->config.heads * sizeof *a->value_largest);
-    if (!a->ids || !a->value_largest) goto failed;
+    if (!a->value_largest) goto failed;
     for (size_t i = 0; i < layers * (size_t)model->config.heads; i++) a->value_largest[i] = NAN;
-    memcpy(a->ids, ids, n * sizeof *ids);
+    if (ids) {
+        a->ids = malloc(n * sizeof *a->ids);
+        if (!a->ids) goto failed;
+        memcpy(a->ids, ids, n * sizeof *ids);
+    }
     a->block_bytes = layers * layer_bytes(&l);
     a->block = reserve_take(reserve, a->block_bytes);
     if (!a->block) goto failed;
@@ -94,8 +105,8 @@ struct activations *activations_create(const struct model *model, const int32_t 
         a->layer[i] = (struct layer_activations){.q = block, .k = block + l.q, .v = block + l.q + l.k,
                                                  .row_max = block + l.q + l.k + l.v,
                                                  .row_inverse = block + l.q + l.k + l.v + l.rows,
-                                                 .value_norm = block + l.q + l.k + l.v + 2 * l.rows,
-                                                 .output_ratio = block + l.q + l.k + l.v + 3 * l.rows,
+                                                 .output_ratio = block + l.q + l.k + l.v + 2 * l.rows,
+                                                 .value_norm = block + l.q + l.k + l.v + 3 * l.rows,
                                                  .sinks = a->layer[i].sinks};
     }
     return a;
@@ -106,6 +117,9 @@ failed:
 
 void activations_destroy(struct activations *activations) {
     if (!activations) return;
+    activations_destroy(activations->encoder);
+    activations_destroy(activations->cross);
+    free(activations->sinks);
     reserve_give(activations->reserve, activations->block, activations->block_bytes);
     reserve_release(activations->reserve);
     free(activations->bias);
@@ -114,6 +128,11 @@ void activations_destroy(struct activations *activations) {
     free(activations->value_largest);
     model_release(activations->model);
     free(activations);
+}
+
+const struct activations *activations_of(const struct activations *activations, enum section section) {
+    if (section == activations->section) return activations;
+    return section == SECTION_ENCODER ? activations->encoder : section == SECTION_CROSS ? activations->cross : NULL;
 }
 
 uint64_t activations_bytes(const struct activations *activations) {
@@ -125,19 +144,21 @@ const struct model *activations_model(const struct activations *activations) {
 }
 
 const float *activations_value_norms(const struct activations *activations, struct head_address at) {
-    const struct model_config *c = &activations->model->config;
-    if (at.section != model_section(activations->model) || at.layer < 0 || at.layer >= c->layers || at.head < 0 || at.head >= c->heads)
-        return NULL;
-    return activations->layer[at.layer].value_norm + (size_t)at.head * activations->n;
+    const struct activations *a = activations_of(activations, at.section);
+    if (!a || at.layer < 0 || at.layer >= a->model->config.layers || at.head < 0 || at.head >= a->model->config.heads) return NULL;
+    return a->layer[at.layer].value_norm + (size_t)at.head * a->keys;
 }
 
 bool activations_shape(const struct activations *activations, enum section section, size_t *queries, size_t *keys) {
-    if (section != model_section(activations->model)) return false;
-    *queries = *keys = activations->n;
+    const struct activations *a = activations_of(activations, section);
+    if (!a) return false;
+    *queries = a->n;
+    *keys = a->keys;
     return true;
 }
 
 const int32_t *activations_ids(const struct activations *activations, size_t *n) {
+    if (activations->encoder) activations = activations->encoder;
     *n = activations->n;
     return activations->ids;
 }
@@ -184,7 +205,7 @@ void activations_store_row(struct activations *activations, int layer, size_t i,
 static void change_scores(const struct activations *a, int head, size_t query0, size_t rows, size_t key, size_t keys, float *scores,
                           size_t stride) {
     float cap = a->model->config.score_cap;
-    if (key + keys > a->n) keys = a->n - key;
+    if (key + keys > a->keys) keys = a->keys - key;
     for (size_t r = 0; r < rows; r++) {
         float *row = scores + r * stride;
         for (size_t j = 0; cap > 0 && j < keys; j++) row[j] = cap * tanhf(row[j] / cap);

@@ -35,6 +35,11 @@ struct visibility attention_visibility(const struct model *model, int layer) {
     return (struct visibility){window > 0 ? window : SIZE_MAX, window > 0 ? window : SIZE_MAX};
 }
 
+struct visibility activations_visibility(const struct activations *activations, int layer) {
+    if (activations->section == SECTION_CROSS) return (struct visibility){SIZE_MAX, SIZE_MAX};
+    return attention_visibility(activations->model, layer);
+}
+
 void attention_scratch_init(struct attention_scratch *scratch, const struct model *model, size_t n, float *memory) {
     size_t block = attention_block_rows(n) * block_stride(n) + BLOCK_MARGIN;
     memset(memory, 0, attention_scratch_floats(model, n) * sizeof *memory);
@@ -50,9 +55,9 @@ void attention_scratch_init(struct attention_scratch *scratch, const struct mode
 void attention_weights(const struct activations *activations, const struct kernels *kernels, int layer, int head, size_t query0,
                        size_t rows, struct attention_scratch *scratch) {
     struct weight_block *block = &scratch->block;
-    struct visibility sees = attention_visibility(activations->model, layer);
+    struct visibility sees = activations_visibility(activations, layer);
     const float *sinks = activations->layer[layer].sinks;
-    size_t n = activations->n;
+    size_t n = activations->keys;
     block->query0 = query0;
     block->rows = rows;
     block->keys = whole_panels(visible_end(sees, n, query0 + rows - 1));
@@ -79,13 +84,13 @@ void attention_gather(const struct kernels *kernels, const struct text_facts *fa
     size_t bin = thumbnail_bin(facts, block->query0), end = block->query0 + block->rows;
     for (size_t i = block->query0, next; i < end; i = next, bin++) { /* the rows of one bin at a time */
         next = facts->bin_start[bin + 1] < end ? facts->bin_start[bin + 1] : end;
-        size_t r = i - block->query0, keys = visible_end(facts->sees, facts->n, next - 1);
+        size_t r = i - block->query0, keys = visible_end(facts->sees, facts->keys, next - 1);
         kernels->column_sweep(block->e + r * block->stride, block->stride, next - i, block->inverse + r, whole_panels(keys), sweep->sum,
                               sweep->max);
         statistics_columns(kernels, sweep->sum, keys, sums);
         thumbnail_columns(kernels, facts, bin, keys, sweep->sum, sweep->max, thumbnails);
     }
-    statistics_diagonal(block, sums);
+    statistics_diagonal(facts, block, sums);
 }
 
 void attention_output(const struct activations *activations, const struct kernels *kernels, int layer, int head,

@@ -19,10 +19,12 @@ struct attention_scratch {
     float *projected; /* as output; of value_norms */
 };
 
-/* What the queries of a layer see. */
+/* What the queries of a layer's self-attention see. */
 struct visibility attention_visibility(const struct model *model, int layer);
+/* The same of a section's activations: in cross-attention everything. */
+struct visibility activations_visibility(const struct activations *activations, int layer);
 
-/* Rows of a block, so that it fits the second-level cache at any length. */
+/* n, here and below: the most keys of a row. Rows of a block, so that it fits the second-level cache at any length. */
 size_t attention_block_rows(size_t n);
 /* Floats of memory for a scratch. */
 size_t attention_scratch_floats(const struct model *model, size_t n);

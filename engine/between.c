@@ -9,7 +9,7 @@
 /* One head's rectangle on its way. */
 struct between {
     const struct engine *engine;
-    const struct activations *activations;
+    const struct activations *activations; /* of the head's section */
     struct head_address at;
     const struct rectangle *rectangle;
     const uint32_t *excluded;
@@ -96,9 +96,10 @@ enum engine_status attention_between(struct engine *engine, const struct activat
     if (r->query0 > r->query1 || r->query1 > queries || r->key0 >= r->key1 || r->key1 > keys)
         return engine_fail(ENGINE_INVALID, error, error_size, "queries %zu:%zu, keys %zu:%zu: ranges must lie within 0:%zu and 0:%zu",
                            r->query0, r->query1, r->key0, r->key1, queries, keys);
-    struct between b = {.engine = engine, .activations = activations, .at = at, .rectangle = rectangle, .excluded = excluded,
+    struct between b = {.engine = engine, .activations = activations_of(activations, at.section), .at = at, .rectangle = rectangle, .excluded = excluded,
                         .excluded_count = excluded_count, .keys = keys, .profile = profile,
-                        .sees = attention_visibility(activations->model, at.layer), .panel0 = r->key0 / PANEL};
+                        .panel0 = r->key0 / PANEL};
+    b.sees = activations_visibility(b.activations, at.layer);
     b.stride = whole_panels(r->key1) - b.panel0 * PANEL;
     b.block = memory_aligned(BLOCK_ROWS * (b.stride + PANEL + 1) * sizeof *b.block);
     b.panel = b.block ? b.block + BLOCK_ROWS * b.stride : NULL;

@@ -16,12 +16,13 @@ enum engine_status attention_dilution(struct engine *engine, const struct activa
     activations_shape(activations, at.section, &queries, &keys);
     status = reading_check_excluded(excluded, excluded_count, keys, error, error_size);
     if (status != ENGINE_OK) return status;
-    if (query0 > queries || rows > queries - query0 || rows > attention_block_rows(queries))
+    if (query0 > queries || rows > queries - query0 || rows > attention_block_rows(keys))
         return engine_fail(ENGINE_INVALID, error, error_size, "%zu queries from %zu on are not a block of %zu", rows, query0, queries);
-    float *memory = memory_aligned(attention_scratch_floats(activations->model, queries) * sizeof *memory);
+    activations = activations_of(activations, at.section);
+    float *memory = memory_aligned(attention_scratch_floats(activations->model, keys) * sizeof *memory);
     if (!memory) return engine_fail_memory(error, error_size);
     struct attention_scratch scratch;
-    attention_scratch_init(&scratch, activations->model, queries, memory);
+    attention_scratch_init(&scratch, activations->model, keys, memory);
     attention_weights(activations, engine->kernels, at.layer, at.head, query0, rows, &scratch);
     const struct weight_block *block = &scratch.block;
     for (size_t r = 0; r < rows; r++) {

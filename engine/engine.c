@@ -68,31 +68,48 @@ const char *engine_kernels(const struct engine *engine) {
     return engine->description;
 }
 
+/* A text of one stack of layers. what: "", or " of the target". */
+static enum engine_status check_text(const struct model *model, const char *what, const int32_t *ids, size_t n, const uint32_t *excluded,
+                                     size_t excluded_count, char *error, size_t error_size) {
+    if (n > (size_t)model->config.context)
+        return engine_fail(ENGINE_TOO_LARGE, error, error_size, "%zu tokens%s are more than the %d that the model reads; shorten the text",
+                           n, what, model->config.context);
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= model->config.vocabulary)
+            return engine_fail(ENGINE_INVALID, error, error_size, "token %zu%s has id %d; the model's ids are 0 to %d", i, what,
+                               (int)ids[i], model->config.vocabulary - 1);
+    for (size_t s = 0; s < excluded_count; s++)
+        if (excluded[s] >= n || (s > 0 && excluded[s] <= excluded[s - 1]))
+            return engine_fail(ENGINE_INVALID, error, error_size,
+                               "excluded key %u%s: positions must be ascending and below the number of tokens, %zu", (unsigned)excluded[s],
+                               what, n);
+    return ENGINE_OK;
+}
+
+static enum engine_status check_target(const struct analysis_input *input, char *error, size_t error_size) {
+    if (input->model->encoder && input->target_n == 0)
+        return engine_fail(ENGINE_INVALID, error, error_size, "the model has a decoder, and there are no tokens for it; give a target");
+    if (!input->model->encoder && input->target_n > 0)
+        return engine_fail(ENGINE_INVALID, error, error_size, "the model has no decoder beside its encoder; leave the target out");
+    return check_text(input->model, " of the target", input->target_ids, input->target_n, input->target_excluded, input->target_excluded_count,
+                      error, error_size);
+}
+
 static enum engine_status check_input(const struct engine *engine, const struct analysis_input *input, uint64_t *bytes, char *error,
                                       size_t error_size) {
-    const struct model *model = input->model;
+    const struct model *model = input->model, *reader = model->encoder ? model->encoder : model;
     size_t n = input->n;
     if (n == 0) return engine_fail(ENGINE_INVALID, error, error_size, "there are no tokens to analyse; give some text");
-    if (n > (size_t)model->config.context)
-        return engine_fail(ENGINE_TOO_LARGE, error, error_size, "%zu tokens are more than the %d that the model reads; shorten the text",
-                           n, model->config.context);
-    for (size_t i = 0; i < n; i++)
-        if (input->ids[i] < 0 || input->ids[i] >= model->config.vocabulary)
-            return engine_fail(ENGINE_INVALID, error, error_size, "token %zu has id %d; the model's ids are 0 to %d", i,
-                               (int)input->ids[i], model->config.vocabulary - 1);
-    for (size_t s = 0; s < input->excluded_count; s++)
-        if (input->excluded[s] >= n || (s > 0 && input->excluded[s] <= input->excluded[s - 1]))
-            return engine_fail(ENGINE_INVALID, error, error_size,
-                               "excluded key %u: positions must be ascending and below the number of tokens, %zu",
-                               (unsigned)input->excluded[s], n);
-    size_t types = model->token_types.data ? model->token_types.rows : 1;
+    enum engine_status status = check_text(reader, "", input->ids, n, input->excluded, input->excluded_count, error, error_size);
+    if (status != ENGINE_OK) return status;
+    size_t types = reader->token_types.data ? reader->token_types.rows : 1;
     for (size_t i = 0; input->types && i < n; i++)
         if (input->types[i] >= types)
             return engine_fail(ENGINE_INVALID, error, error_size, "token %zu is of type %u; the model knows types 0 to %zu", i,
                                (unsigned)input->types[i], types - 1);
-    if (input->target_n > 0)
-        return engine_fail(ENGINE_INVALID, error, error_size, "the model has no decoder beside its encoder; leave the target out");
-    *bytes = forward_size(engine->kernels, model, pool_threads(engine->pool), n);
+    status = check_target(input, error, error_size);
+    if (status != ENGINE_OK) return status;
+    *bytes = forward_size(engine->kernels, model, pool_threads(engine->pool), n, input->target_n);
     if (engine->options.memory_max > 0 && *bytes > engine->options.memory_max)
         return engine_fail(ENGINE_TOO_LARGE, error, error_size,
                            "%zu tokens need %.1f MB of memory and %.1f MB are allowed; shorten the text or raise --memory-max", n,
@@ -102,10 +119,10 @@ static enum engine_status check_input(const struct engine *engine, const struct 
 
 enum engine_status analysis_estimate(struct engine *engine, const struct analysis_input *input, struct analysis_estimate *estimate,
                                      char *error, size_t error_size) {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     enum engine_status status = check_input(engine, input, &bytes, error, error_size);
     if (status != ENGINE_OK) return status;
-    *estimate = (struct analysis_estimate){.seconds = forward_operations(input->model, input->n, 0) / engine->rate, .bytes = bytes};
+    *estimate = (struct analysis_estimate){.seconds = forward_operations(input->model, input->n, input->target_n) / engine->rate, .bytes = bytes};
     return ENGINE_OK;
 }
 
@@ -118,7 +135,7 @@ static double seconds_now(void) {
 enum engine_status analysis_run(struct engine *engine, const struct analysis_input *input, const struct activations *prefix,
                                 const struct analysis_observer *observer, uint32_t **sinks, size_t *sink_count,
                                 struct activations **activations, char *error, size_t error_size) {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     enum engine_status status = check_input(engine, input, &bytes, error, error_size);
     if (status != ENGINE_OK) return status;
     reserve_expect(engine->reserve, bytes);
@@ -127,7 +144,7 @@ enum engine_status analysis_run(struct engine *engine, const struct analysis_inp
     status = forward_run(engine, input, prefix, observer, sinks, sink_count, activations, error, error_size);
     double seconds = seconds_now() - start;
     if (status == ENGINE_OK && !prefix && seconds > 1e-4)
-        engine->rate += (forward_operations(input->model, input->n, 0) / seconds - engine->rate) / 2;
+        engine->rate += (forward_operations(input->model, input->n, input->target_n) / seconds - engine->rate) / 2;
     return status;
 }
 

@@ -8,10 +8,10 @@
 #include "engine/engine_internal.h"
 #include "engine/model.h"
 
-/* Bytes that a run of n tokens takes on `threads` threads, activations and scratch: an upper bound. */
-uint64_t forward_size(const struct kernels *kernels, const struct model *model, int threads, size_t n);
-/* Floating point operations of a run, `reused` rows of it taken from another. */
-double forward_operations(const struct model *model, size_t n, size_t reused);
+/* Bytes that a run takes on `threads` threads, activations and scratch: an upper bound. target_n: 0 without an encoder. */
+uint64_t forward_size(const struct kernels *kernels, const struct model *model, int threads, size_t n, size_t target_n);
+/* Floating point operations of a run of which nothing is taken from another. */
+double forward_operations(const struct model *model, size_t n, size_t target_n);
 
 enum engine_status forward_run(struct engine *engine, const struct analysis_input *input, const struct activations *prefix,
                                const struct analysis_observer *observer, uint32_t **sinks, size_t *sink_count,

@@ -180,6 +180,23 @@ static void add_row(struct run *run, const struct tensor *rows, size_t row, floa
     add(scratch, rows->cols, x);
 }
 
+/* Half sines, half cosines (Vaswani et al. 2017): of position i, sin(i / 10000^(2 j / width)) in place j, its cosine half a row on. */
+static void add_sinusoids(size_t position, size_t width, float *x) {
+    size_t sines = (width + 1) / 2;
+    for (size_t j = 0; j < width; j++) {
+        size_t pair = j < sines ? j : j - sines;
+        double angle = (double)position / pow(10000, 2.0 * (double)pair / (double)width);
+        x[j] += (float)(j < sines ? sin(angle) : cos(angle));
+    }
+}
+
+static void add_position(struct run *run, size_t position, float *scratch, float *x) {
+    if (run->config->sinusoidal && !run->model->positions.data)
+        add_sinusoids(position, (size_t)run->config->embedding_dim, x);
+    else
+        add_row(run, &run->model->positions, position_row(run, position), scratch, x);
+}
+
 struct embed_phase {
     struct run *run;
     const float *norm, *norm_bias;
@@ -198,7 +215,7 @@ static void embed_work(void *context, int worker) {
             size_t position = run->reused + i;
             weights_row(run->kernels, &model->embedding, (size_t)run->activations->ids[position], x);
             for (size_t j = 0; j < width; j++) x[j] *= run->config->embedding_scale;
-            if (p->positions) add_row(run, &model->positions, position_row(run, position), scratch, x);
+            if (p->positions) add_position(run, position, scratch, x);
             add_row(run, &model->token_types, run->types ? run->types[position] : 0, scratch, x);
             if (p->norm) norm_row(run, x, p->norm, p->norm_bias, width, x);
             const struct rope_table *rope = run->config->rope;
@@ -220,7 +237,7 @@ static void embed_finish_work(void *context, int worker) {
         for (; i < end; i++) {
             float *x = run->residual + i * run->d_stride;
             add(p->norm_bias, d, x);
-            if (p->positions) add_row(run, &run->model->positions, position_row(run, run->reused + i), run->general.up + i * run->ff_stride, x);
+            if (p->positions) add_position(run, run->reused + i, run->general.up + i * run->ff_stride, x);
         }
     (void)worker;
 }
@@ -276,7 +293,8 @@ static void qkv_work(void *context, int worker) {
             add(p->v_bias, (size_t)c->kv_heads * (size_t)c->head_dim, v);
             activations_store_row(run->activations, run->layer, position, k, v);
         }
-        run_value_norms(run, worker, first, end);
+        run_residual_norms(run, first, end);
+        run_value_norms(run, run->activations, &run->model->layer[run->layer], worker, first, end);
     }
 }
 
@@ -298,6 +316,53 @@ void general_attention_input(struct run *run, const struct layer_weights *w) {
     run_phase_with(run, qkv_work, &p);
 }
 
+/* ---- cross-attention ---------------------------------------------------------------------------------------------------------- */
+
+static void cross_queries_work(void *context, int worker) {
+    struct qkv_phase *p = context;
+    struct run *run = p->run;
+    struct activations *cross = run->activations->cross;
+    size_t width = (size_t)run->config->heads * (size_t)run->config->head_dim;
+    for (size_t i, end; !run_stopped(run) && run_next_rows(run, &i, &end); run_breathe(run, worker))
+        for (; i < end; i++) add(p->q_bias, width, cross->layer[run->layer].q + i * cross->q_stride);
+}
+
+static void cross_keys_work(void *context, int worker) {
+    struct qkv_phase *p = context;
+    struct run *run = p->run;
+    size_t width = (size_t)run->config->kv_heads * (size_t)run->config->head_dim;
+    for (size_t first, end; !run_stopped(run) && run_next_source_rows(run, &first, &end); run_breathe(run, worker)) {
+        for (size_t j = first; j < end; j++) {
+            float *k = run->k + j * run->kv_stride, *v = run->v + j * run->kv_stride;
+            add(p->k_bias, width, k);
+            add(p->v_bias, width, v);
+            activations_store_row(run->activations->cross, run->layer, j, k, v);
+        }
+        run_value_norms(run, run->activations->cross, &run->model->cross[run->layer], worker, first, end);
+    }
+}
+
+void general_cross_input(struct run *run, const struct layer_weights *w) {
+    struct activations *cross = run->activations->cross;
+    const float *x = normed(run, &w->attention_norm, &w->attention_norm_bias);
+    run_project(run, &w->q, NULL, x, run->d_stride, cross->layer[run->layer].q, cross->q_stride, false);
+    run->linear = run_linear_from(run, run->source, run->d_stride, false);
+    run->linear.rows = run->source_n;
+    run->linear.parts = 2;
+    run->linear.part[0] = (struct linear_part){&w->k, NULL, run->k, run->kv_stride};
+    run->linear.part[1] = (struct linear_part){&w->v, NULL, run->v, run->kv_stride};
+    run_linear(run);
+    struct qkv_phase p = {.run = run, .q_bias = unpack(run, Q_BIAS, &w->q_bias), .k_bias = unpack(run, K_BIAS, &w->k_bias),
+                          .v_bias = unpack(run, V_BIAS, &w->v_bias)};
+    run_phase_with(run, cross_queries_work, &p);
+    run_phase_with(run, cross_keys_work, &p);
+}
+
+void general_output(struct run *run) {
+    const float *x = normed(run, &run->model->output_norm, &run->model->output_norm_bias);
+    memcpy(run->output, x, run->n * run->d_stride * sizeof *x);
+}
+
 /* ---- feed-forward ---------------------------------------------------------------------------------------------------------- */
 
 struct activate_phase {
@@ -316,7 +381,7 @@ static void activate_work(void *context, int worker) {
                          p->gated ? p->gate_bias : p->up_bias, p->up_bias, p->width);
 }
 
-static void feed_forward(struct run *run, const struct layer_weights *w, const float *x) {
+static void run_feed_forward(struct run *run, const struct layer_weights *w, const float *x) {
     struct activate_phase p = {.run = run, .gated = run->config->gated, .width = (size_t)run->config->d_ff};
     run->linear = run_linear_from(run, x, run->d_stride, false);
     const struct tensor *first = p.gated ? &w->gate : &w->up;
@@ -400,17 +465,20 @@ static void mix_experts(struct run *run, const struct layer_weights *w, const fl
     for (int e = 0; e < run->config->experts; e++) run_expert(run, &w->expert[e], x, e);
 }
 
-void general_finish_layer(struct run *run, const struct layer_weights *w) {
-    static const struct tensor none;
-    const struct model_config *c = run->config;
-    const float *x = run->normed; /* parallel: what attention read, or a norm of the same residual */
-    if (c->parallel && w->ffn_norm.data) x = normed(run, &w->ffn_norm, &w->ffn_norm_bias);
+void general_attention_output(struct run *run, const struct layer_weights *w) {
+    /* parallel: the feed-forward layer reads what attention read, or a norm of the same residual */
+    if (run->config->parallel && w->ffn_norm.data) normed(run, &w->ffn_norm, &w->ffn_norm_bias);
     run_project(run, &w->o, NULL, run->mixed, run->q_stride, run->general.out, run->d_stride, false);
     add_to_residual(run, &w->o_bias, &w->attention_out_norm, &w->attention_out_norm_bias);
-    if (!c->parallel) x = normed(run, &w->ffn_norm, &w->ffn_norm_bias);
+}
+
+void general_feed_forward(struct run *run, const struct layer_weights *w) {
+    static const struct tensor none;
+    const struct model_config *c = run->config;
+    const float *x = c->parallel ? run->normed : normed(run, &w->ffn_norm, &w->ffn_norm_bias);
     if (c->experts > 0)
         mix_experts(run, w, x);
     else
-        feed_forward(run, w, x);
+        run_feed_forward(run, w, x);
     add_to_residual(run, c->experts > 0 ? &none : &w->down_bias, &w->ffn_out_norm, &w->ffn_out_norm_bias);
 }

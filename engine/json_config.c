@@ -468,6 +468,7 @@ static void read_manner(struct config *config) {
     if (c->position_bias == BIAS_BUCKETS) {
         c->bias_buckets = count_of(config, "relative_attention_num_buckets", 4, 32, value_of(config, "relative_attention_num_buckets", NULL));
         c->bias_distance = 128;
+        c->bias_ahead = family->encoder;
     }
     if (c->kv_heads > c->heads || c->heads % c->kv_heads != 0)
         CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: %d heads cannot share %d key and value heads", c->heads, c->kv_heads);

@@ -83,7 +83,9 @@ static enum engine_status describe(struct model *model, struct gguf_string name,
     model->info.token_types = model->token_types.data != NULL ? (int)model->token_types.rows : 0;
     model->info.pairs = model->tokenizer != NULL && tokenizer_takes_pairs(model->tokenizer);
     model->info.causal = config->causal;
-    model->info.decoder_start = -1;
+    model->info.encoder_layers = model->encoder != NULL ? model->encoder->config.layers : 0;
+    model->info.encoder_heads = model->encoder != NULL ? model->encoder->config.heads : 0;
+    model->info.decoder_start = config->decoder_start > 0 ? config->decoder_start - 1 : -1;
     /* The file's name need not be UTF-8, and all of this goes into JSON and onto terminals. */
     engine_clean_line(model->strings);
     return ENGINE_OK;
@@ -179,6 +181,11 @@ struct model *model_retain(struct model *model) {
 
 void model_release(struct model *model) {
     if (model == NULL || atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) > 1) return;
+    if (model->encoder != NULL) { /* its files are this model's */
+        model->encoder->mapping = NULL;
+        model->encoder->mappings = 0;
+        model_release(model->encoder);
+    }
     tokenizer_destroy(model->tokenizer);
     for (size_t i = 0; i < model->mappings; i++) mapping_close(model->mapping[i]);
     free(model->mapping);
@@ -187,6 +194,8 @@ void model_release(struct model *model) {
         free(model->layer[i].value_factors);
     }
     free(model->layer);
+    for (int i = 0; model->cross != NULL && i < model->config.layers; i++) free(model->cross[i].value_factors);
+    free(model->cross);
     for (int i = 0; i < ROPE_TABLES; i++) free(model->config.rope[i].frequency);
     free(model->strings);
     free(model->tokenizer_error);

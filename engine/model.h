@@ -97,12 +97,15 @@ struct model_config {
     enum activation_kind activation;
     float embedding_scale, residual_scale;
     float score_cap;          /* scores = cap tanh(scores / cap); 0: none */
+    bool sinusoidal;          /* positions are sines and cosines where the files hold none (Vaswani et al. 2017) */
+    bool bias_ahead;          /* of BIAS_BUCKETS: half of the buckets are for keys ahead; else keys ahead share the nearest one */
     int position_offset;      /* row of the position embeddings that position 0 takes */
     int position_pad;         /* this token takes no position of its own but the row before the first (RoBERTa); -1: none does */
     int embedding_dim;        /* width of the embeddings before their projection; d_model without one */
     enum position_bias position_bias;
     int bias_buckets, bias_distance; /* of BIAS_BUCKETS; distance: where the last bucket begins */
     struct rope_table rope[ROPE_TABLES];
+    int decoder_start;        /* of a decoder with an encoder: the id that every text begins with, + 1; 0: none is known */
     int experts, experts_used, expert_ff;
     enum router_kind router;
 };
@@ -140,10 +143,13 @@ struct model {
     struct model_info info;
     struct model_config config;
     struct tensor embedding;     /* [vocabulary, d_model] */
+    struct tensor output_norm, output_norm_bias; /* [d_model] behind an encoder's last layer */
     struct tensor positions, token_types;       /* [.., embedding_dim], general models: where they have them */
     struct tensor embedding_norm, embedding_norm_bias, embedding_projection, embedding_projection_bias;
     struct tensor relative_bias; /* [buckets, heads] */
     struct layer_weights *layer; /* [config.layers] */
+    struct layer_weights *cross; /* [config.layers] of a decoder with an encoder: its cross-attention, norms, q, k, v and o; NULL */
+    struct model *encoder;       /* whose output cross-attention reads: a model of its own in the same files; NULL: there is none */
     struct mapping **mapping;    /* [mappings] the files */
     size_t mappings;
     struct tokenizer *tokenizer;     /* NULL: token ids only */

@@ -11,8 +11,8 @@ static double slope_of(int head, int heads) {
 }
 
 static int bucket_of(const struct model_config *c, ptrdiff_t offset) {
-    int half = c->bias_buckets / 2, exact = half / 2, ahead = offset > 0 ? half : 0;
-    size_t distance = (size_t)(offset < 0 ? -offset : offset);
+    int half = c->bias_ahead ? c->bias_buckets / 2 : c->bias_buckets, exact = half / 2, ahead = c->bias_ahead && offset > 0 ? half : 0;
+    size_t distance = (size_t)(offset < 0 ? -offset : c->bias_ahead ? offset : 0);
     if (distance < (size_t)exact) return ahead + (int)distance;
     float share = logf((float)distance / (float)exact) / (float)log((double)c->bias_distance / exact);
     int bucket = exact + (int)(share * (float)(half - exact));

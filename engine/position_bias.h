@@ -1,8 +1,8 @@
 /*
  * position_bias.h: what a head adds to the score of a key for where it stands, as a table over j - i.
  *   ALiBi (Press et al. 2022): slope_h (j - i); slopes are powers of 2^(-8 / heads), as published for other counts of heads.
- *   Buckets (Raffel et al. 2020): a learned number for each head and bucket; half of the buckets are for keys ahead, near keys
- *   have one each, farther ones share theirs by the logarithm of the distance.
+ *   Buckets (Raffel et al. 2020): a learned number for each head and bucket; in encoders half of the buckets are for keys ahead;
+ *   near keys have one each, farther ones share theirs by the logarithm of the distance.
  */
 #ifndef HEADSCOPE_ENGINE_POSITION_BIAS_H
 #define HEADSCOPE_ENGINE_POSITION_BIAS_H

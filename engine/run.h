@@ -41,6 +41,9 @@ struct worker {
     float *linear;
 };
 
+/* Of layers that see all, of layers with a window (all of one width), and of cross-attention. */
+enum fact_kind { FACTS_ALL, FACTS_WINDOW, FACTS_CROSS, FACT_KINDS };
+
 struct run {
     struct engine *engine;
     const struct kernels *kernels;
@@ -50,12 +53,16 @@ struct run {
     const struct activations *prefix;
     const uint8_t *types; /* [n] of tokens; NULL: all 0 */
     struct activations *activations;
-    struct text_facts facts_of[2]; /* of layers that see all, and of layers with a window */
-    size_t fact_kinds;
-    const struct text_facts *facts; /* of this layer */
-    size_t n, reused, rows; /* rows = n - reused: what runs through the linear layers */
+    struct text_facts facts_of[FACT_KINDS];
+    const float *source;           /* [source_n, d_stride] the encoder's output, which cross-attention reads; NULL */
+    float *output;                 /* [n, d_stride] where an encoder's output goes; NULL: nobody asks for it */
+    size_t n, source_n, reused, rows; /* rows = n - reused: what runs through the linear layers */
+
+    /* What is attended to at the moment. */
     int layer;
-    bool keeps_output; /* false in the last layer, whose output nobody asks for */
+    struct activations *maps;       /* of this section: activations, or its cross-attention */
+    const struct text_facts *facts;
+    bool keeps_output;              /* false in the last layer, whose output nobody asks for */
 
     /* [rows, ...], row i of them is position reused + i */
     float *residual, *normed, *mixed, *hidden, *k, *v;
@@ -71,11 +78,12 @@ struct run {
     _Atomic size_t *shares_left; /* [heads] */
 
     struct head_statistics *statistics; /* [heads] */
-    uint8_t *max, *mean, *excluded;
-    _Atomic uint32_t *receiving_heads; /* [n] heads in which key j receives more than sink_weight */
+    uint8_t *max, *mean, *strip; /* thumbnails; the strip is the weight on excluded keys */
+    _Atomic uint32_t *receiving_heads;       /* [n] heads in which key j receives more than sink_weight */
+    _Atomic uint32_t *cross_receiving_heads; /* [source_n] the same in cross-attention */
 
     struct linear linear;
-    struct run_block blocks[8];
+    struct run_block blocks[12];
     int block_count;
     bool to_publish, no_memory;
     _Atomic size_t next;
@@ -93,8 +101,13 @@ void run_phase(struct run *run, pool_work *work);
 void run_phase_with(struct run *run, pool_work *work, void *context);
 /* The next rows of a phase whose rows are independent, counted from row 0 of the residual stream. False: none are left. */
 bool run_next_rows(struct run *run, size_t *first, size_t *end);
-/* Norms of the residual and of the values of rows first .. end - 1 (at most BLOCK_ROWS), whose v are in run->v. */
-void run_value_norms(struct run *run, int worker, size_t first, size_t end);
+/* Norms of the residual of rows first .. end - 1. */
+void run_residual_norms(struct run *run, size_t first, size_t end);
+/* Norms of the values of rows first .. end - 1 (at most BLOCK_ROWS), whose v are in run->v, for the keys of `maps`: its layer's weights
+ * are w. */
+void run_value_norms(struct run *run, struct activations *maps, const struct layer_weights *w, int worker, size_t first, size_t end);
+/* As run_next_rows, for the rows of the source. */
+bool run_next_source_rows(struct run *run, size_t *first, size_t *end);
 /* Runs the linear layers in run->linear. */
 void run_linear(struct run *run);
 struct linear run_linear_from(struct run *run, const float *x, size_t x_stride, bool accumulate);

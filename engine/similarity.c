@@ -101,11 +101,12 @@ static bool take_places(struct similarity *s, size_t queries) {
 enum engine_status similarity_create(const struct activations *activations, enum section section, enum similarity_kind kind,
                                      const uint32_t *excluded, size_t excluded_count, struct similarity **similarity, char *error,
                                      size_t error_size) {
-    const struct model_config *c = &activations->model->config;
     size_t queries = 0, keys = 0;
     enum engine_status status = reading_check(activations, (struct head_address){section, 0, 0}, error, error_size);
     if (status != ENGINE_OK) return status;
     activations_shape(activations, section, &queries, &keys);
+    const struct activations *maps = activations_of(activations, section);
+    const struct model_config *c = &maps->model->config;
     status = reading_check_excluded(excluded, excluded_count, keys, error, error_size);
     if (status != ENGINE_OK) return status;
     size_t heads = (size_t)c->layers * (size_t)c->heads;
@@ -114,7 +115,7 @@ enum engine_status similarity_create(const struct activations *activations, enum
                            HEADS_MAX);
     struct similarity *s = calloc(1, sizeof *s);
     if (!s) return engine_fail_memory(error, error_size);
-    *s = (struct similarity){.activations = activations, .section = section, .kind = kind, .excluded = excluded,
+    *s = (struct similarity){.activations = maps, .section = section, .kind = kind, .excluded = excluded,
                              .excluded_count = excluded_count, .layers = (size_t)c->layers, .layer_heads = (size_t)c->heads,
                              .heads = heads, .keys = keys, .dim = (size_t)c->head_dim};
     s->sum = calloc(heads * heads, sizeof *s->sum);
@@ -204,7 +205,8 @@ static void js_step(struct engine *engine, struct similarity *s) {
 
 /* G of every head of the layer of s->head. */
 static void take_gram(struct engine *engine, struct similarity *s) {
-    const struct tensor *o = &s->activations->model->layer[s->head / s->layer_heads].o;
+    const struct model *model = s->activations->model;
+    const struct tensor *o = &(s->section == SECTION_CROSS ? model->cross : model->layer)[s->head / s->layer_heads].o;
     size_t width = s->layer_heads * s->dim;
     for (size_t row = 0; row < o->rows; row += CKA_SQUARE) {
         size_t rows = smaller(CKA_SQUARE, o->rows - row);

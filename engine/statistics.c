@@ -36,16 +36,14 @@ static const double smallest_remainder = 0.05;
 
 /* ---- sums ---------------------------------------------------------------------------------------------------- */
 
-size_t head_sums_size(size_t n, bool causal) {
-    size_t offsets = causal ? n : 2 * n - 1;
-    return n * sizeof(double) + offsets * (sizeof(double) + sizeof(uint32_t)) + sizeof(double);
+size_t head_sums_size(size_t keys, size_t offsets) {
+    return keys * sizeof(double) + offsets * (sizeof(double) + sizeof(uint32_t)) + sizeof(double);
 }
 
-void head_sums_init(struct head_sums *sums, size_t n, bool causal, void *memory) {
-    size_t offsets = causal ? n : 2 * n - 1;
-    memset(memory, 0, head_sums_size(n, causal));
-    *sums = (struct head_sums){.offsets = offsets, .offset = memory, .key = (double *)memory + offsets,
-                               .modes = (uint32_t *)((double *)memory + offsets + n)};
+void head_sums_init(struct head_sums *sums, size_t keys, size_t offsets, void *memory) {
+    memset(memory, 0, head_sums_size(keys, offsets));
+    *sums = (struct head_sums){.keys = keys, .offsets = offsets, .offset = memory, .key = (double *)memory + offsets,
+                               .modes = (uint32_t *)((double *)memory + offsets + keys)};
 }
 
 static void add_kind(struct kind_sums *to, const struct kind_sums *from) {
@@ -54,7 +52,7 @@ static void add_kind(struct kind_sums *to, const struct kind_sums *from) {
     to->outside += from->outside;
 }
 
-void head_sums_add(struct head_sums *to, const struct head_sums *from, size_t n) {
+void head_sums_add(struct head_sums *to, const struct head_sums *from) {
     to->entropy += from->entropy;
     to->entropy_normalised += from->entropy_normalised;
     to->effective_keys += from->effective_keys;
@@ -69,7 +67,7 @@ void head_sums_add(struct head_sums *to, const struct head_sums *from, size_t n)
     add_kind(&to->duplicate, &from->duplicate);
     add_kind(&to->induction, &from->induction);
     for (size_t i = 0; i < to->offsets; i++) to->offset[i] += from->offset[i];
-    for (size_t i = 0; i < n; i++) to->key[i] += from->key[i];
+    for (size_t j = 0; j < to->keys; j++) to->key[j] += from->key[j];
     for (size_t i = 0; i < to->offsets; i++) to->modes[i] += from->modes[i];
 }
 
@@ -143,6 +141,15 @@ static void add_row(const struct kernels *kernels, const struct text_facts *fact
     to->modes[i - row->argmax]++;
     add_near_excluded(facts, e, i, inverse, to);
     add_copies(kernels, facts, e, i, row->sum - sink, row->sum, to);
+}
+
+/* What a row says without distances: all of cross-attention's. */
+static void add_row_across(const struct text_facts *facts, size_t i, const struct softmax_sums *row, double sink, struct head_sums *to) {
+    double entropy = row_entropy(row, sink);
+    to->entropy += entropy;
+    if (facts->keys > 1) to->entropy_normalised += entropy / facts->log_visible[i];
+    to->effective_keys += exp(entropy);
+    to->max_weight += 1 / row->sum;
 }
 
 /* ---- rows of windows and encoders ---------------------------------------------------------------------------- */
@@ -241,7 +248,9 @@ void statistics_rows(const struct kernels *kernels, const struct text_facts *fac
     bool plain = visibility_is_plain(facts->sees);
     for (size_t r = first; r < block->rows; r++) {
         const float *e = block->e + r * block->stride;
-        if (plain)
+        if (facts->cross)
+            add_row_across(facts, block->query0 + r, &block->sums[r], block->sink[r], sums);
+        else if (plain)
             add_row(kernels, facts, e, block->query0 + r, &block->sums[r], block->sink[r], sums);
         else
             add_row_in_sight(facts, e, block->query0 + r, &block->sums[r], block->sink[r], sums);
@@ -259,8 +268,8 @@ void statistics_columns(const struct kernels *kernels, const float *column_sums,
     kernels->add_to_double(sums->key, column_sums, keys);
 }
 
-void statistics_diagonal(const struct weight_block *block, struct head_sums *sums) {
-    for (size_t r = 0; r < block->rows; r++) {
+void statistics_diagonal(const struct text_facts *facts, const struct weight_block *block, struct head_sums *sums) {
+    for (size_t r = 0; !facts->cross && r < block->rows; r++) {
         size_t i = block->query0 + r;
         sums->key[i] -= (double)(block->e[r * block->stride + i] * block->inverse[r]);
     }
@@ -309,22 +318,36 @@ static double offset_r2(const struct text_facts *facts, const struct head_sums *
     return share < 0 ? 0 : share > 1 ? 1 : share;
 }
 
-static bool all_finite(const struct head_sums *sums, size_t n) {
+static bool all_finite(const struct head_sums *sums) {
     double check = sums->entropy + sums->effective_keys + sums->max_weight + sums->squares;
-    for (size_t i = 0; i < n; i++) check += sums->key[i];
+    for (size_t j = 0; j < sums->keys; j++) check += sums->key[j];
     for (size_t i = 0; i < sums->offsets; i++) check += sums->offset[i];
     return isfinite(check);
+}
+
+/* What every map has: how wide its rows are, and their weight on S, of which the key sums know all but self_excluded. */
+static double finish_rows(const struct text_facts *facts, const struct head_sums *sums, double *value) {
+    double rows = (double)facts->rows, sink = sums->self_excluded;
+    for (size_t s = 0; s < facts->excluded_count; s++) sink += sums->key[facts->excluded[s]];
+    value[STAT_ENTROPY] = sums->entropy / rows;
+    value[STAT_ENTROPY_NORMALISED] = facts->many_rows > 0 ? sums->entropy_normalised / (double)facts->many_rows : NAN;
+    value[STAT_EFFECTIVE_KEYS] = sums->effective_keys / rows;
+    value[STAT_MAX_WEIGHT] = sums->max_weight / rows;
+    value[STAT_SINK_MASS] = sink > 0 ? sink / rows : 0;
+    return sink;
 }
 
 bool statistics_finish(const struct text_facts *facts, const struct head_sums *sums, struct head_statistics *statistics) {
     size_t n = facts->n;
     double *value = statistics->value;
     for (int s = 0; s < STAT_COUNT; s++) value[s] = NAN;
-    value[STAT_DUPLICATE_ROWS] = value[STAT_INDUCTION_ROWS] = 0;
-    if (!all_finite(sums, n)) return false;
+    if (!facts->cross) value[STAT_DUPLICATE_ROWS] = value[STAT_INDUCTION_ROWS] = 0;
+    if (!all_finite(sums)) return false;
     if (facts->rows == 0) return true; /* no row counts */
+    double sink = finish_rows(facts, sums, value);
+    if (facts->cross) return true;
 
-    double rows = (double)facts->rows, total = 0, distance = 0, local = 0, sink = sums->self_excluded;
+    double rows = (double)facts->rows, total = 0, distance = 0, local = 0;
     const double *at = sums->offset + (n - 1); /* at[-d] */
     for (size_t o = 0; o < sums->offsets; o++) {
         size_t d = o < n ? n - 1 - o : o - (n - 1);
@@ -332,15 +355,9 @@ bool statistics_finish(const struct text_facts *facts, const struct head_sums *s
         distance += (double)d * sums->offset[o];
         if (d <= LOCAL_DISTANCE) local += sums->offset[o];
     }
-    for (size_t s = 0; s < facts->excluded_count; s++) sink += sums->key[facts->excluded[s]];
     double outside = total - sink;
 
-    value[STAT_ENTROPY] = sums->entropy / rows;
-    value[STAT_ENTROPY_NORMALISED] = facts->many_rows > 0 ? sums->entropy_normalised / (double)facts->many_rows : NAN;
-    value[STAT_EFFECTIVE_KEYS] = sums->effective_keys / rows;
-    value[STAT_MAX_WEIGHT] = sums->max_weight / rows;
     value[STAT_MEAN_DISTANCE] = distance / rows;
-    value[STAT_SINK_MASS] = sink > 0 ? sink / rows : 0;
     value[STAT_SELF_MASS] = at[0] / rows;
     value[STAT_SELF_MASS_WITHOUT_SINKS] = ratio_or_nan(at[0] - sums->self_excluded, outside, rows);
     double previous = n > 1 ? at[-1] : 0, next = sums->offsets > n ? at[1] : 0;
@@ -383,7 +400,7 @@ bool statistics_finish_values(const struct text_facts *facts, const struct head_
 }
 
 double statistics_received(const struct text_facts *facts, const struct head_sums *sums, size_t j) {
-    size_t queries = visible_receivers(facts->sees, facts->n, j);
+    size_t queries = facts_receivers(facts, j);
     if (queries == 0) return NAN;
     double mean = sums->key[j] / (double)queries;
     return mean > 0 ? mean : 0;

@@ -6,6 +6,7 @@
  * received weights). What is left is added row by row. All sums are float64; within a block of at most 48 rows float32.
  *
  * Where queries see all earlier keys and no later ones, sweeps do most of the work; windows and encoders go row by row.
+ * Cross-attention has no distances: its rows give what does not ask for any.
  * R are the rows that count: i >= 1 in causal models, all in encoders. Terms: S are the excluded keys.
  */
 #ifndef HEADSCOPE_ENGINE_STATISTICS_H
@@ -45,25 +46,26 @@ struct head_sums {
     double self_excluded, previous_excluded, next_excluded, local_excluded; /* part of these masses that lies on S */
     struct kind_sums duplicate, induction;
     double self_value, self_value_excluded; /* sum over R of A_ii norm(v_i W_O): of all rows, of those whose key is in S */
-    size_t offsets;  /* as in text_facts */
+    size_t keys, offsets;  /* as in text_facts */
     double *offset;  /* [offsets] offset[n - 1 - d]: sum over R of A_i,i-d */
-    double *key;     /* [n] key[j]: sum over other queries of A_ij */
+    double *key;     /* [keys] key[j]: sum over other queries of A_ij */
     uint32_t *modes; /* [offsets] modes[d + offsets - n]: rows of R whose largest weight is at offset d */
 };
 
-/* Bytes of the three arrays. causal: as in visibility.h. */
-size_t head_sums_size(size_t n, bool causal);
+/* Bytes of the three arrays. */
+size_t head_sums_size(size_t keys, size_t offsets);
 /* Clears the sums; `memory` (head_sums_size bytes, aligned for double) becomes the arrays. */
-void head_sums_init(struct head_sums *sums, size_t n, bool causal, void *memory);
-void head_sums_add(struct head_sums *to, const struct head_sums *from, size_t n);
+void head_sums_init(struct head_sums *sums, size_t keys, size_t offsets, void *memory);
+/* Both of the same sizes. */
+void head_sums_add(struct head_sums *to, const struct head_sums *from);
 
 /* Everything but sums per key. */
 void statistics_rows(const struct kernels *kernels, const struct text_facts *facts, const struct weight_block *block,
                      const struct sweep_scratch *scratch, struct head_sums *sums);
 /* Takes the columns sums of some rows of the block, as kernels->column_sweep gives them. */
 void statistics_columns(const struct kernels *kernels, const float *column_sums, size_t keys, struct head_sums *sums);
-/* After all column sums of the block: its own diagonal is left out again. */
-void statistics_diagonal(const struct weight_block *block, struct head_sums *sums);
+/* After all column sums of the block: its own diagonal is left out again, but in cross-attention. */
+void statistics_diagonal(const struct text_facts *facts, const struct weight_block *block, struct head_sums *sums);
 
 /* The diagonal's part of the value-weighted map. value_norm: [n] norm(v_j W_O). */
 void statistics_values(const struct text_facts *facts, const struct weight_block *block, const float *value_norm, struct head_sums *sums);

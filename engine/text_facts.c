@@ -62,8 +62,9 @@ static bool find_copies(struct text_facts *facts) {
 }
 
 static void find_excluded(struct text_facts *facts) {
-    for (size_t i = 0; i < facts->n; i++) facts->keep[i] = 1;
+    for (size_t j = 0; j < facts->keys; j++) facts->keep[j] = 1;
     for (size_t s = 0; s < facts->excluded_count; s++) facts->keep[facts->excluded[s]] = 0;
+    if (facts->cross) return;
     for (size_t i = 0, s = 0; i < facts->n; i++) {
         while (s < facts->excluded_count && facts->excluded[s] + LOCAL_DISTANCE < i) s++;
         facts->near_excluded[i] = (uint32_t)s;
@@ -72,33 +73,43 @@ static void find_excluded(struct text_facts *facts) {
 
 /* visible[a, b] of any visibility. `before`: [n + 1] how many kept keys stand before each position. */
 static void count_visible(struct text_facts *facts, const uint32_t *before) {
-    size_t n = facts->n, bins = (size_t)facts->bins;
+    size_t bins = (size_t)facts->bins, key_bins = (size_t)facts->key_bins;
     for (size_t a = 0; a < bins; a++)
         for (size_t i = facts->bin_start[a]; i < facts->bin_start[a + 1]; i++) {
-            size_t from = visible_first(facts->sees, i), to = visible_end(facts->sees, n, i);
-            for (size_t b = 0; b < bins; b++) {
-                size_t first = facts->bin_start[b] > from ? facts->bin_start[b] : from;
-                size_t end = facts->bin_start[b + 1] < to ? facts->bin_start[b + 1] : to;
-                if (first < end) facts->visible[a * bins + b] += (float)(before[end] - before[first]);
+            size_t from = visible_first(facts->sees, i), to = visible_end(facts->sees, facts->keys, i);
+            for (size_t b = 0; b < key_bins; b++) {
+                size_t first = facts->key_bin_start[b] > from ? facts->key_bin_start[b] : from;
+                size_t end = facts->key_bin_start[b + 1] < to ? facts->key_bin_start[b + 1] : to;
+                if (first < end) facts->visible[a * key_bins + b] += (float)(before[end] - before[first]);
             }
         }
 }
 
 static bool find_visible(struct text_facts *facts) {
-    uint32_t *before = malloc((facts->n + 1) * sizeof *before);
+    uint32_t *before = malloc((facts->keys + 1) * sizeof *before);
     if (!before) return false;
     before[0] = 0;
-    for (size_t j = 0; j < facts->n; j++) before[j + 1] = before[j] + (facts->keep[j] > 0);
-    memset(facts->visible, 0, (size_t)facts->bins * (size_t)facts->bins * sizeof *facts->visible);
+    for (size_t j = 0; j < facts->keys; j++) before[j + 1] = before[j] + (facts->keep[j] > 0);
+    memset(facts->visible, 0, (size_t)facts->bins * (size_t)facts->key_bins * sizeof *facts->visible);
     count_visible(facts, before);
     free(before);
     return true;
 }
 
+static int start_bins(size_t n, size_t start[THUMBNAIL_BINS + 1]) {
+    size_t bins = n < THUMBNAIL_BINS ? n : THUMBNAIL_BINS;
+    for (size_t b = 0; b <= bins; b++) start[b] = b * n / bins;
+    return (int)bins;
+}
+
 static void find_bins(struct text_facts *facts) {
-    size_t n = facts->n, bins = n < THUMBNAIL_BINS ? n : THUMBNAIL_BINS;
-    facts->bins = (int)bins;
-    for (size_t b = 0; b <= bins; b++) facts->bin_start[b] = b * n / bins;
+    facts->bins = start_bins(facts->n, facts->bin_start);
+    facts->key_bins = start_bins(facts->keys, facts->key_bin_start);
+}
+
+/* visible[a, b] where visibility is plain. */
+static void count_visible_plainly(struct text_facts *facts) {
+    size_t bins = (size_t)facts->bins;
     memset(facts->visible, 0, bins * bins * sizeof *facts->visible);
     for (size_t b = 0; b < bins; b++) {
         size_t first = facts->bin_start[b], end = facts->bin_start[b + 1], kept = 0;
@@ -117,31 +128,49 @@ static void find_rows(struct text_facts *facts) {
     size_t n = facts->n, first = facts_first_row(facts);
     facts->rows = n - first;
     for (size_t i = 0; i < n; i++) {
-        size_t keys = visible_end(facts->sees, n, i) - visible_first(facts->sees, i);
+        size_t keys = visible_end(facts->sees, facts->keys, i) - visible_first(facts->sees, i);
         facts->log_visible[i] = log((double)keys);
         facts->many_rows += i >= first && keys > 1;
     }
 }
 
-bool text_facts_init(struct text_facts *facts, struct visibility sees, const int32_t *ids, size_t n, const uint32_t *excluded,
-                     size_t excluded_count) {
-    *facts = (struct text_facts){.n = n, .sees = sees, .offsets = visibility_is_causal(sees) ? n : 2 * n - 1, .ids = ids,
-                                 .excluded = excluded, .excluded_count = excluded_count};
-    facts->keep = malloc(n * sizeof *facts->keep);
+static bool take_memory(struct text_facts *facts) {
+    size_t n = facts->n;
+    facts->keep = malloc(facts->keys * sizeof *facts->keep);
     facts->near_excluded = malloc(4 * n * sizeof *facts->near_excluded); /* and the three others behind it */
     facts->log_visible = malloc(n * sizeof *facts->log_visible);
     facts->visible = malloc(THUMBNAIL_BINS * THUMBNAIL_BINS * sizeof *facts->visible);
-    if (!facts->keep || !facts->near_excluded || !facts->log_visible || !facts->visible) goto failed;
+    if (!facts->keep || !facts->near_excluded || !facts->log_visible || !facts->visible) return false;
     facts->positions = facts->near_excluded + n;
     facts->copy_first = facts->positions + n;
     facts->copy_count = facts->copy_first + n;
+    return true;
+}
+
+static bool find_all(struct text_facts *facts) {
+    if (!take_memory(facts)) return false;
     find_rows(facts);
     find_excluded(facts);
-    if (!find_copies(facts)) goto failed;
     find_bins(facts);
-    if (!visibility_is_plain(sees) && !find_visible(facts)) goto failed;
+    if (!facts->cross && !find_copies(facts)) return false;
+    if (!visibility_is_plain(facts->sees)) return find_visible(facts);
+    count_visible_plainly(facts);
     return true;
-failed:
+}
+
+bool text_facts_init(struct text_facts *facts, struct visibility sees, const int32_t *ids, size_t n, const uint32_t *excluded,
+                     size_t excluded_count) {
+    *facts = (struct text_facts){.n = n, .keys = n, .sees = sees, .offsets = visible_offsets(sees, n), .ids = ids,
+                                 .excluded = excluded, .excluded_count = excluded_count};
+    if (find_all(facts)) return true;
+    text_facts_finish(facts);
+    return false;
+}
+
+bool text_facts_init_cross(struct text_facts *facts, size_t queries, size_t keys, const uint32_t *excluded, size_t excluded_count) {
+    *facts = (struct text_facts){.n = queries, .keys = keys, .cross = true, .sees = {SIZE_MAX, SIZE_MAX}, .excluded = excluded,
+                                 .excluded_count = excluded_count};
+    if (find_all(facts)) return true;
     text_facts_finish(facts);
     return false;
 }

@@ -1,6 +1,7 @@
 /*
  * text_facts.h: what statistics and thumbnails need to know of a text, found once before a run: excluded keys, earlier
- * copies of each token, pooling bins. Nothing here depends on a model but for what its queries see.
+ * copies of each token, pooling bins. Nothing here depends on a model but for what its queries see. In cross-attention queries are of
+ * one text and keys of another: distances and copies mean nothing there.
  */
 #ifndef HEADSCOPE_ENGINE_TEXT_FACTS_H
 #define HEADSCOPE_ENGINE_TEXT_FACTS_H
@@ -14,13 +15,14 @@
 enum { THUMBNAIL_BINS = 48, LOCAL_DISTANCE = 16 };
 
 struct text_facts {
-    size_t n;
+    size_t n, keys;           /* queries; keys, as many but in cross-attention */
+    bool cross;
     struct visibility sees;
-    size_t offsets;           /* different i - j: n, or 2 n - 1 where queries look ahead */
-    const int32_t *ids;       /* [n], borrowed */
+    size_t offsets;           /* different i - j: n, or 2 n - 1 where queries look ahead; 0 in cross-attention */
+    const int32_t *ids;       /* [n], borrowed; NULL in cross-attention */
     const uint32_t *excluded; /* [excluded_count] ascending, borrowed: S */
     size_t excluded_count;
-    float *keep;              /* [n] 0 in S, 1 elsewhere */
+    float *keep;              /* [keys] 0 in S, 1 elsewhere */
     uint32_t *near_excluded;  /* [n] index of the first excluded key >= i - LOCAL_DISTANCE */
     double *log_visible;      /* [n] ln of how many keys query i sees */
     size_t rows;              /* R: queries that count; all but the first of a causal model */
@@ -29,9 +31,10 @@ struct text_facts {
      * induction follow them by one: p + 1 for every such p < i - 1. Elsewhere these are all copies, i itself among them. */
     uint32_t *positions, *copy_first, *copy_count;
     size_t duplicate_rows, induction_rows;
-    int bins;                             /* min(THUMBNAIL_BINS, n) */
+    int bins, key_bins;                   /* min(THUMBNAIL_BINS, n), min(THUMBNAIL_BINS, keys) */
     size_t bin_start[THUMBNAIL_BINS + 1]; /* floor(b n / bins) */
-    float *visible;                       /* [bins, bins] how many (query, key) of a cell are visible and not in S */
+    size_t key_bin_start[THUMBNAIL_BINS + 1];
+    float *visible;                       /* [bins, key_bins] how many (query, key) of a cell are visible and not in S */
 };
 
 /* The first row of R. */
@@ -57,10 +60,23 @@ static inline size_t induction_count(const struct text_facts *facts, size_t i) {
     return copies && facts->positions[facts->copy_first[i] + copies - 1] + 1 == i ? copies - 1 : copies;
 }
 
+/* How many queries a key's received weight is the mean of: those that see it, itself left out. */
+static inline size_t facts_receivers(const struct text_facts *facts, size_t j) {
+    return facts->cross ? facts->n : visible_receivers(facts->sees, facts->n, j);
+}
+
+/* How many different i - j a map of n tokens has. */
+static inline size_t visible_offsets(struct visibility sees, size_t n) {
+    return visibility_is_causal(sees) ? n : 2 * n - 1;
+}
+
 /* false: no memory, and nothing to free. ids and excluded must outlive the facts. */
 bool text_facts_init(struct text_facts *facts, struct visibility sees, const int32_t *ids, size_t n, const uint32_t *excluded,
                      size_t excluded_count);
+/* Of cross-attention: every query sees every key. */
+bool text_facts_init_cross(struct text_facts *facts, size_t queries, size_t keys, const uint32_t *excluded, size_t excluded_count);
 void text_facts_finish(struct text_facts *facts);
+/* n: the larger number of queries and keys. */
 uint64_t text_facts_size(size_t n);
 
 #endif

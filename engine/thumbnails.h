@@ -26,7 +26,7 @@ size_t thumbnail_bin(const struct text_facts *facts, size_t i);
 void thumbnail_columns(const struct kernels *kernels, const struct text_facts *facts, size_t bin, size_t key_end, float *sum,
                        float *max, struct thumbnail_sums *sums);
 
-/* max, mean: [bins, bins]; excluded: [bins]. */
+/* max, mean: [bins, key_bins]; excluded: [bins]. */
 void thumbnail_finish(const struct text_facts *facts, const struct thumbnail_sums *sums, uint8_t *max, uint8_t *mean,
                       uint8_t *excluded);
 

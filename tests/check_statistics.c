@@ -61,7 +61,7 @@ static void example_init(struct example *x, size_t n, int head_dim, float spread
     for (size_t i = 0; i < n * kv_width; i++) x->k[i] = uniform() * spread, x->v[i] = uniform();
     struct reserve *reserve = reserve_create(0);
     ck_assert_ptr_nonnull(reserve);
-    x->activations = activations_create(&x->model, x->ids, n, reserve);
+    x->activations = activations_create(&x->model, model_section(&x->model), x->ids, n, n, reserve);
     ck_assert_ptr_nonnull(x->activations);
     reserve_release(reserve); /* the activations hold it */
     for (size_t i = 0; i < n; i++) {
@@ -116,8 +116,8 @@ static void gather(struct example *x, const struct kernels *k, int head, size_t 
     struct attention_scratch scratch;
     attention_scratch_init(&scratch, &x->model, n, memory);
     ck_assert(text_facts_init(&g->facts, attention_visibility(&x->model, 0), x->ids, n, x->excluded, x->excluded_count));
-    g->memory = malloc(head_sums_size(n, x->model.config.causal));
-    head_sums_init(&g->sums, n, x->model.config.causal, g->memory);
+    g->memory = malloc(head_sums_size(n, g->facts.offsets));
+    head_sums_init(&g->sums, n, g->facts.offsets, g->memory);
     thumbnail_sums_init(&g->thumbnails, &g->facts);
     for (size_t i = 0; i < n; i += block_rows) {
         size_t rows = n - i < block_rows ? n - i : block_rows;
