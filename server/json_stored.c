@@ -84,6 +84,56 @@ void json_stored_clear(struct stored_analysis *stored) {
     *stored = (struct stored_analysis){0};
 }
 
+/* ---- its text ---------------------------------------------------------------------------------------------------- */
+
+static bool read_text(const json_t *start, struct stored_text *stored, struct problem *problem) {
+    const json_t *text = json_object_get(start, "text");
+    if (!json_is_string(text)) return problem_set(problem, 422, "this analysis was made of token ids, and has no text to go by");
+    stored->size = json_string_length(text);
+    stored->text = malloc(stored->size + 1);
+    if (!stored->text) return problem_memory(problem);
+    memcpy(stored->text, json_string_value(text), stored->size + 1);
+    return true;
+}
+
+static bool read_places(const json_t *line, struct stored_text *stored, struct problem *problem) {
+    const json_t *tokens = json_object_get(line, "tokens"), *token;
+    size_t i, ends = 0;
+    if (!json_is_array(tokens)) return stored_damaged(problem);
+    if (!read_list(tokens, "start", &stored->start, &stored->n) || !read_list(tokens, "end", &stored->end, &ends))
+        return problem_memory(problem);
+    json_array_foreach(tokens, i, token) {
+        if (json_integer_value(json_object_get(token, "sequence")) != 0) stored->start[i] = stored->end[i] = 0;
+        if (stored->start[i] > stored->end[i] || stored->end[i] > stored->size) return stored_damaged(problem);
+    }
+    return true;
+}
+
+bool json_stored_text(const char *lines, size_t size, struct stored_text *stored, struct problem *problem) {
+    const char *line;
+    size_t at = 0, length;
+    bool (*const readers[])(const json_t *, struct stored_text *, struct problem *) = {read_text, read_places};
+    *stored = (struct stored_text){0};
+    for (size_t i = 0; i < 2; i++) {
+        json_t *root = NULL;
+        if (json_next_line(lines, size, &at, &line, &length)) root = json_loadb(line, length, JSON_ALLOW_NUL, NULL);
+        bool fine = root ? readers[i](root, stored, problem) : stored_damaged(problem);
+        json_decref(root);
+        if (!fine) {
+            json_stored_text_clear(stored);
+            return false;
+        }
+    }
+    return true;
+}
+
+void json_stored_text_clear(struct stored_text *stored) {
+    free(stored->text);
+    free(stored->start);
+    free(stored->end);
+    *stored = (struct stored_text){0};
+}
+
 /* ---- heads ------------------------------------------------------------------------------------------------------- */
 
 struct head_writer {

@@ -25,6 +25,18 @@ struct stored_analysis {
 bool json_stored_read(const char *lines, size_t size, struct stored_analysis *stored, struct problem *problem);
 void json_stored_clear(struct stored_analysis *stored);
 
+/* The text, and where its tokens lie in it. */
+struct stored_text {
+    char *text;             /* may hold NULs; ends in one more */
+    size_t size;
+    uint32_t *start, *end;  /* [n] bytes; both 0: not a token of this text */
+    size_t n;
+};
+
+/* 422 where the analysis was made of token ids. As json_stored_read. */
+bool json_stored_text(const char *lines, size_t size, struct stored_text *stored, struct problem *problem);
+void json_stored_text_clear(struct stored_text *stored);
+
 /* One row a head: layer, head and every statistic. CSV by RFC 4180, an empty field where the number does not apply. */
 bool json_stored_heads_csv(const char *lines, size_t size, struct json_text *out, struct problem *problem);
 /* {"items":[{"layer","head","entropy",...}...]} */

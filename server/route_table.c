@@ -8,6 +8,7 @@
 #include "server/route_series.h"
 #include "server/route_shares.h"
 #include "server/route_similarity.h"
+#include "server/route_syntax.h"
 #include "server/route_tokenize.h"
 #include "server/routes.h"
 
@@ -36,6 +37,7 @@ static const struct http_route table[] = {
     {"GET", "/api/v1/analyses/{id}/dilution.json", route_dilution},
     {"GET", "/api/v1/analyses/{id}/similarity.npy", route_similarity_npy},
     {"GET", "/api/v1/analyses/{id}/similarity.json", route_similarity_json},
+    {"POST", "/api/v1/analyses/{id}/syntax", route_syntax},
     {"GET", "/api/v1/compare", route_compare},
     {"GET", "/api/v1/compare/{layer}/{head}.npy", route_compare_npy},
     {"GET", "/api/v1/compare/{layer}/{head}/tiles/{zoom}/{x}/{y}", route_compare_tile},

@@ -8,7 +8,7 @@ import collections, io, json, os, struct, sys, tempfile, threading, unittest
 import numpy as np
 import requests
 
-from server_under_test import SOURCE, Server
+from server_under_test import MODEL, SOURCE, Server
 
 FAMILIES = ('llama', 'mistral', 'gpt2', 'gpt_oss', 'bert')
 WORST = collections.defaultdict(float)
@@ -377,6 +377,123 @@ class Shares(Across):
         self.refused(self.post({'analysis': self.analyse('llama', [5, 6, 9], store=False)}), 422, 'not stored')
         for share in ('0' * 32, 'F' * 32, "' OR 1=1 --", '%00'):
             self.assertIn(self.ask('/shares/' + share).status_code, (400, 404))
+
+
+def sentence(words, first=1):
+    """Lines of CoNLL-U for [(form, head, relation)]."""
+    return ''.join(f'{k}\t{form}\t_\t_\t_\t_\t{head}\t{relation}\t_\t_\n' for k, (form, head, relation) in enumerate(words, first)) + '\n'
+
+
+NOUNS = ('cat', 'dog', 'unbelievability', 'king', 'queen', 'programmer', 'tree', 'house')
+VERBS = ('saw', 'liked', 'remembered')
+
+
+def sentences():
+    """60 sentences: (text, CoNLL-U, [[(form, head, relation)]])."""
+    rng, text, conllu, all_words = np.random.default_rng(3), '', '', []
+    for k in range(60):
+        a, b = rng.choice(NOUNS, 2)
+        words = [('The', 2, 'det'), (a, 3, 'nsubj'), (rng.choice(VERBS), 0, 'root')]
+        if k % 3 == 0:
+            words += [('the', 6, 'det'), ('big', 6, 'amod')]
+        words += [(b, 3, 'obj'), ('.', 3, 'punct')]
+        text += ' '.join(w for w, _, _ in words[:-1]) + '. '
+        conllu += f'# sentence {k}\n' + sentence(words)
+        all_words.append(words)
+    return text, conllu, all_words
+
+
+class Syntax(unittest.TestCase):
+    """With a model that has a tokenizer. Its maps are held against transformers elsewhere."""
+    refused = Across.refused
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.server.__enter__()
+        cls.text, cls.conllu, cls.words = sentences()
+        cls.document = requests.post(cls.server.url + '/api/v1/analyses', json={'model': MODEL, 'text': cls.text}, timeout=200).json()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__(None)
+
+    def post(self, conllu, identity=None):
+        return requests.post(f'{self.server.url}/api/v1/analyses/{identity or self.document["id"]}/syntax', json={'conllu': conllu}, timeout=200)
+
+    def tokens_of_words(self):
+        """For each sentence the tokens of each word, by looking at every pair of ranges."""
+        at, out = 0, []
+        for words in self.words:
+            out.append([])
+            for form, _, _ in words:
+                begin = self.text.index(form, at)
+                at = begin + len(form)
+                out[-1].append([t for t, token in enumerate(self.document['tokens']) if token['start'] < at and token['end'] > begin])
+        return out
+
+    def cases(self):
+        """{(relation, direction): [(sentence, word, right answers that are seen)]} of a causal model."""
+        found = collections.defaultdict(list)
+        for s, words in enumerate(self.words):
+            for w, (_, head, relation) in enumerate(words):
+                if head and head - 1 < w:
+                    found[relation, 'to_head'].append((s, w, {head - 1}))
+                for r in sorted({r for u, (_, h, r) in enumerate(words[:w]) if h == w + 1}):
+                    found[r, 'to_dependent'].append((s, w, {u for u, (_, h, q) in enumerate(words[:w]) if h == w + 1 and q == r}))
+        return found
+
+    def test_accuracy_and_offsets(self):
+        answer = self.post(self.conllu)
+        self.assertEqual(answer.status_code, 200, answer.text)
+        answer = answer.json()
+        tokens, cases = self.tokens_of_words(), self.cases()
+        self.assertTrue(any(len(t) > 1 for s in tokens for t in s))
+        self.assertEqual((answer['words'], answer['sentences']), (sum(map(len, self.words)), 60))
+        relations = {(r['relation'], r['direction']): r for r in answer['relations']}
+        self.assertEqual(set(relations), set(cases))
+        for name, wanted in cases.items():
+            self.assertEqual(relations[name]['cases'], len(wanted))
+            rates = {k: np.mean([w + k in right for _, w, right in wanted]) for k in range(-8, 0)}
+            near('syntax.baseline', relations[name]['baseline']['accuracy'], max(rates.values()), 1e-8)
+            near('syntax.baseline', rates[relations[name]['baseline']['offset']], max(rates.values()), 1e-8)
+        for layer, head in ((0, 0), (2, 7), (5, 3), (11, 8), (29, 1)):
+            a = np.load(io.BytesIO(requests.get(f'{self.server.url}/api/v1/analyses/{self.document["id"]}/attention/{layer}/{head}.npy').content))
+            weights = [np.array([[a[np.ix_(x, y)].astype(float).sum(1).mean() for y in s] for x in s]) for s in tokens]
+            for name, wanted in cases.items():
+                right = sum(int(weights[s][w][:w].argmax()) in answers for s, w, answers in wanted)
+                near('syntax.accuracy', relations[name]['accuracy'][layer * 9 + head], right / len(wanted), 1e-8)
+        for name, relation in relations.items():
+            self.assertEqual(relation['best']['accuracy'], max(relation['accuracy']))
+        wanted = {(*name, k // 9, k % 9) for name, r in relations.items() for k in range(270)
+                  if r['cases'] >= 100 and r['accuracy'][k] - r['baseline']['accuracy'] >= 0.1}
+        self.assertEqual({(t['relation'], t['direction'], t['layer'], t['head']) for t in answer['types']}, wanted)
+
+    def test_multiword_tokens_empty_nodes_and_subtypes(self):
+        made = requests.post(self.server.url + '/api/v1/analyses', json={'model': MODEL, 'text': "I don't\u00a0see du vin."}, timeout=200).json()
+        rows = [('1', 'I', 4, 'nsubj:pass'), ('2-3', "don't", '_', '_'), ('2', 'do', 4, 'aux'), ('3', "n't", 4, 'advmod'), ('3.1', 'x', '_', '_'),
+                ('4', 'see', 0, 'root'), ('5-6', 'du', '_', '_'), ('5', 'de', 7, 'case'), ('6', 'le', 7, 'det'), ('7', 'vin', 4, 'obj'),
+                ('8', '.', 4, 'punct')]
+        conllu = '\r\n'.join(f'{k}\t{form}\t_\t_\t_\t_\t{head}\t{relation}\t_\t_' for k, form, head, relation in rows)
+        answer = self.post(conllu, made['id'])
+        self.assertEqual(answer.status_code, 200, answer.text)
+        self.assertEqual(answer.json()['words'], 8)
+        self.assertIn('nsubj', [r['relation'] for r in answer.json()['relations']])
+
+    def test_refusals(self):
+        row = '1\tThe\t_\t_\t_\t_\t0\troot\t_\t_'
+        for conllu, says in (('', 'no words'), ('# only words about it', 'no words'), (row.replace('The', 'A'), "line 1: the text does not go on with 'A'"),
+                             ('1\tThe\t_', 'ten columns'), (row + '\tx', 'ten columns'), (row.replace('1', '2'), 'numbered 2'),
+                             (row.replace('0', '5'), 'head 5'), (row.replace('0', 'x'), 'column 7'), (row.replace('root', ':x'), 'column 8'),
+                             (row.replace('The', ''), 'column 2'), (row.replace('1', '1-2'), 'missing'), (row.replace('1', '-'), 'number'),
+                             (row.replace('root', 'r' * 33), 'column 8'), ('1-1\tThe' + 8 * '\t_', 'multiword')):
+            with self.subTest(conllu=conllu):
+                self.refused(self.post(conllu), 422, says)
+        self.refused(self.post('a\0b'), 422, 'U+0000')
+        self.refused(self.post(7), 400, 'conllu')
+        self.refused(self.post(row, '4' * 64), 404, 'no analysis')
+        made = requests.post(self.server.url + '/api/v1/analyses', json={'model': MODEL, 'token_ids': [504, 2644]}, timeout=200).json()
+        self.refused(self.post(row, made['id']), 422, 'no text')
 
 
 if __name__ == '__main__':
