@@ -201,6 +201,25 @@ static void check_unused(struct folder *folder) {
     }
 }
 
+/* A flag that says otherwise than the weights: transformers would leave out the biases that are there, or make up those that are
+ * not. */
+static void check_claim(struct folder *folder, const struct bias_claim *claim, bool any, bool all, int layer) {
+    if (claim->key && (claim->has ? !all : any))
+        FOLDER_FAIL(folder, ENGINE_BROKEN, "config.json says that layers have %s biases (%s), and layer %d has %s: they do not belong together",
+                    claim->has ? "their" : "no", claim->key, layer, any ? "some" : "none");
+}
+
+static void check_claims(struct folder *folder, const struct config_claims *claims) {
+    const struct model_config *c = &folder->model->config;
+    for (int i = 0; i < c->layers && folder->status == ENGINE_OK; i++) {
+        const struct layer_weights *w = &folder->model->layer[i];
+        bool q = w->q_bias.data != NULL, k = w->k_bias.data != NULL, v = w->v_bias.data != NULL, up = w->up_bias.data != NULL,
+             down = w->down_bias.data != NULL;
+        check_claim(folder, &claims->attention, q || k || v || w->o_bias.data, q && k && v, i);
+        if (c->experts == 0) check_claim(folder, &claims->feed_forward, up || down || w->gate_bias.data, up && down, i);
+    }
+}
+
 static void find_prefix(struct folder *folder) {
     static const char *const prefixes[] = {"", "model.", "transformer.", "model.decoder.", "decoder.", "bert.", "roberta.", "distilbert.",
                                            "electra.", "albert.", "mpnet.", "gpt_neox."};
@@ -227,18 +246,20 @@ static const char *most_used_type(const struct folder *folder) {
 
 enum engine_status folder_read(const char *path, struct model *model, char *error, size_t error_size) {
     struct folder folder = {.model = model, .tensors.prefix = "", .status = ENGINE_OK, .error = error, .error_size = error_size};
+    struct config_claims claims = {0};
     char config[PATH_SIZE];
     char *files = NULL;
     size_t count = 0;
     if (snprintf(config, sizeof config, "%s/config.json", path) >= (int)sizeof config)
         return engine_fail(ENGINE_INVALID, error, error_size, "the path of the model is too long");
     folder.status = folder_files(path, &files, &count, error, error_size);
-    if (folder.status == ENGINE_OK) folder.status = config_read(config, model, &folder.family, error, error_size);
+    if (folder.status == ENGINE_OK) folder.status = config_read(config, model, &folder.family, &claims, error, error_size);
     if (folder.status == ENGINE_OK) open_files(&folder, path, files, count);
     if (folder.status == ENGINE_OK) find_prefix(&folder);
     if (folder.status == ENGINE_OK)
         folder.status = family_weights_read(folder.family, &folder.tensors, model, error, error_size);
     check_unused(&folder);
+    check_claims(&folder, &claims);
     if (folder.status == ENGINE_OK) {
         model->info.architecture = folder.family->type;
         model->info.format = "safetensors";

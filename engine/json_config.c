@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "engine/failure.h"
+#include "engine/json_config_keys.h"
 #include "engine/mapping.h"
 #include "engine/rope.h"
 
@@ -118,91 +119,6 @@ static bool flag_of(struct config *config, const char *name, bool otherwise) {
     if (!value) return otherwise;
     if (!json_is_boolean(value)) CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: %s is neither true nor false", name);
     return json_is_true(value);
-}
-
-/* ---- keys --------------------------------------------------------------------------------------------------------- */
-
-/* Keys that are read below, or change no weight by themselves. Any other is refused, unless it is null. */
-static const char *const known_keys[] = {
-    /* read */
-    "model_type", "hidden_size", "n_embd", "dim", "d_model", "num_hidden_layers", "n_layer", "n_layers", "num_attention_heads", "n_head",
-    "n_heads", "num_key_value_heads", "num_kv_heads", "head_dim", "intermediate_size", "n_inner", "ffn_dim", "hidden_dim",
-    "ffn_hidden_size", "vocab_size", "max_position_embeddings", "n_positions", "n_ctx", "seq_length", "hidden_act", "hidden_activation",
-    "activation_function", "activation", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps",
-    "rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "rotary_pct", "rotary_dim", "partial_rotary_factor",
-    "rope_local_base_freq", "global_rope_theta", "local_rope_theta", "original_max_position_embeddings", "sliding_window",
-    "use_sliding_window", "max_window_layers", "sliding_window_pattern", "_sliding_window_pattern", "layer_types", "local_attention",
-    "global_attn_every_n_layers", "no_rope_layers", "no_rope_layer_interval", "query_pre_attn_scalar", "attn_logit_softcapping",
-    "attention_multiplier", "residual_multiplier", "embedding_multiplier", "use_parallel_residual", "parallel_attn",
-    "new_decoder_architecture", "multi_query", "do_layer_norm_before", "num_local_experts", "num_experts", "num_experts_per_tok",
-    "moe_intermediate_size", "norm_topk_prob", "swiglu_alpha", "swiglu_limit", "pad_token_id", "relative_attention_num_buckets",
-    "word_embed_proj_dim", "embedding_size", "attention_bias", "mlp_bias", "num_ln_in_parallel_attn",
-    /* of training, of generating, of other heads than the attention's, of the file's making */
-    "architectures", "transformers_version", "torch_dtype", "dtype", "_name_or_path", "name_or_path", "use_cache", "bos_token_id",
-    "eos_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "unk_token_id", "decoder_start_token_id", "tie_word_embeddings",
-    "initializer_range", "init_std", "initializer_cutoff_factor", "attention_dropout", "hidden_dropout", "hidden_dropout_prob",
-    "attention_probs_dropout_prob", "dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop", "embedding_dropout", "residual_dropout",
-    "activation_dropout", "layerdrop", "classifier_dropout", "classifier_dropout_prob", "qa_dropout", "seq_classif_dropout",
-    "mlp_dropout", "classifier_activation", "classifier_bias", "classifier_pooling", "decoder_bias", "deterministic_flash_attn",
-    "sparse_pred_ignore_index", "sparse_prediction", "reference_compile", "repad_logits_with_grad", "summary_activation",
-    "summary_last_dropout", "summary_first_dropout", "summary_type", "summary_use_proj", "summary_proj_to_labels", "task_specific_params",
-    "id2label", "label2id", "problem_type", "finetuning_task", "gradient_checkpointing", "pretraining_tp", "logits_scaling",
-    "logit_scale", "final_logit_softcapping", "router_aux_loss_coef", "router_jitter_noise", "output_router_logits", "type_vocab_size",
-    "bias", "use_bias", "use_qkv_bias", "enable_bias", "norm_bias", "reorder_and_upcast_attn", "scale_attn_weights", "slow_but_exact",
-    "sinusoidal_pos_embds", "_remove_final_layer_norm", "output_past", "use_return_dict", "return_dict", "torchscript",
-    "auto_map", "cache_implementation", "attn_implementation", "_attn_implementation", "rescale_layers", "prefix", "unk_index",
-    "directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type",
-    "masked_softmax_fusion", "bias_dropout_fusion", "attention_softmax_in_fp32", "skip_bias_add", "skip_bias_add_qkv", 
-    "predict_special_tokens", "afn", "down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks",
-    "output_attentions", "output_hidden_states", "tokenizer_class", "max_length", "min_length", "do_sample", "temperature", "top_p",
-    "head_type", "initial_context_length", "experts_per_token", "embedding_initializer_range", "transformers.js_config",
-    "position_embedding_type",
-};
-
-/* Keys that do nothing at one value and are refused at any other. */
-static const struct {
-    const char *name;
-    bool neutral;
-    const char *does;
-} neutral_flags[] = {
-    {"is_decoder", false, "an encoder that works as a decoder"}, {"add_cross_attention", false, "cross-attention"},
-    {"is_encoder_decoder", false, "an encoder and a decoder"}, {"use_qk_norm", false, "norms of queries and keys"},
-    {"qk_layernorm", false, "norms of queries and keys"}, {"alibi", false, "linear biases of positions"},
-    {"scale_attn_by_inverse_layer_idx", false, "attention scaled by the layer"},
-    {"apply_residual_connection_post_layernorm", false, "residuals behind the norm"},
-    {"layer_norm_elementwise_affine", true, "norms without weights"}, {"use_bidirectional_attention", false, "attention to later tokens"},
-    {"rope_interleaved", false, "another pairing of rotary dimensions"},
-};
-
-static void check_keys(struct config *config) {
-    const char *key;
-    json_t *value;
-    json_object_foreach(config->root, key, value) {
-        bool known = json_is_null(value);
-        for (size_t i = 0; i < sizeof known_keys / sizeof known_keys[0] && !known; i++) known = strcmp(key, known_keys[i]) == 0;
-        for (size_t i = 0; i < sizeof neutral_flags / sizeof neutral_flags[0]; i++) {
-            if (json_is_null(value) || strcmp(key, neutral_flags[i].name) != 0) continue;
-            known = true;
-            if (!json_is_boolean(value) || json_is_true(value) != neutral_flags[i].neutral)
-                CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for %s (%s), which is not supported", neutral_flags[i].does, key);
-        }
-        if (strcmp(key, "num_hidden_groups") == 0 || strcmp(key, "inner_group_num") == 0 || strcmp(key, "decoder_sparse_step") == 0) {
-            known = true;
-            if (!json_is_integer(value) || json_integer_value(value) != 1)
-                CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for %s other than 1, which is not supported", key);
-        }
-        if (strcmp(key, "mlp_only_layers") == 0) {
-            known = true;
-            if (json_array_size(value) > 0)
-                CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for layers without experts (%s), which is not supported", key);
-        }
-        if (!known)
-            CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "config.json has the key %s, which is not known here and may change the numbers", key);
-    }
-    const json_t *positions = value_of(config, "position_embedding_type", NULL);
-    if (positions && (!json_is_string(positions) || strcmp(json_string_value(positions), "absolute") != 0))
-        CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for positions that are not absolute (position_embedding_type), which is "
-                                                "not supported");
 }
 
 /* ---- rotary positions --------------------------------------------------------------------------------------------- */
@@ -485,11 +401,12 @@ static enum engine_status find_family(struct config *config) {
     return config->status;
 }
 
-enum engine_status config_read(const char *path, struct model *model, const struct family **family, char *error, size_t error_size) {
+enum engine_status config_read(const char *path, struct model *model, const struct family **family, struct config_claims *claims, char *error,
+                               size_t error_size) {
     struct config config = {.model = model, .status = ENGINE_OK, .error = error, .error_size = error_size};
     enum engine_status status = read_json(path, CONFIG_MAX, &config.root, error, error_size);
     if (status != ENGINE_OK) return status;
-    if (find_family(&config) == ENGINE_OK) check_keys(&config);
+    if (find_family(&config) == ENGINE_OK) config.status = config_check_keys(config.root, error, error_size);
     if (config.status == ENGINE_OK) read_sizes(&config);
     if (config.status == ENGINE_OK) read_manner(&config);
     if (config.status == ENGINE_OK) read_activation(&config);
@@ -497,6 +414,7 @@ enum engine_status config_read(const char *path, struct model *model, const stru
     if (config.status == ENGINE_OK) read_windows(&config);
     if (config.status == ENGINE_OK) read_positions(&config);
     if (config.status == ENGINE_OK) read_layers_without_rope(&config);
+    if (config.status == ENGINE_OK) config_read_claims(config.root, config.family->type, claims);
     json_decref(config.root);
     if (config.status == ENGINE_OK) *family = config.family;
     return config.status;

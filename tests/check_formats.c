@@ -295,6 +295,77 @@ START_TEST(other_forms_are_refused_by_name) {
 }
 END_TEST
 
+/* ---- config.json against the weights ------------------------------------------------------------------------------------- */
+
+/* The config with its first `from` replaced; the weights are linked. */
+static void put_config(const char *family, const char *from, const char *to) {
+    char path[1024], inner[256], text[1 << 14], changed[1 << 14], here[128];
+    snprintf(inner, sizeof inner, "tests/golden/zoo/%s/model.safetensors", family);
+    source_path(path, sizeof path, inner);
+    snprintf(here, sizeof here, "%s/model.safetensors", folder);
+    unlink(here);
+    ck_assert_int_eq(symlink(path, here), 0);
+    snprintf(inner, sizeof inner, "tests/golden/zoo/%s/config.json", family);
+    source_path(path, sizeof path, inner);
+    FILE *file = fopen(path, "rb");
+    ck_assert_ptr_nonnull(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    const char *at = strstr(text, from);
+    ck_assert_msg(at != NULL, "%s has no %s", family, from);
+    int size = snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    put_file("config.json", changed, (size_t)size);
+}
+
+START_TEST(configs_that_do_not_fit_are_refused_by_name) {
+    static const struct { const char *family, *from, *to; enum engine_status status; const char *word; } cases[] = {
+        {"llama", "\"attention_bias\": false", "\"attention_bias\": true", ENGINE_BROKEN, "attention_bias"},
+        {"llama", "\"mlp_bias\": false", "\"mlp_bias\": true", ENGINE_BROKEN, "mlp_bias"},
+        {"llama_bias_untied", "\"attention_bias\": true", "\"attention_bias\": false", ENGINE_BROKEN, "attention_bias"},
+        {"llama_bias_untied", "\"attention_bias\": true", "\"attention_bias\": null", ENGINE_BROKEN, "attention_bias"},
+        {"llama", "\"num_attention_heads\": 4", "\"num_attention_heads\": 8", ENGINE_BROKEN, "q_proj"},
+        {"llama", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 4", ENGINE_BROKEN, "k_proj"},
+        {"llama", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3", ENGINE_BROKEN, "3 key and value heads"},
+        {"llama", "\"head_dim\": 12", "\"head_dim\": 24", ENGINE_BROKEN, "q_proj"},
+        {"llama", "\"intermediate_size\": 144", "\"intermediate_size\": 145", ENGINE_BROKEN, "gate_proj"},
+        {"llama", "\"vocab_size\": 320", "\"vocab_size\": 319", ENGINE_BROKEN, "embed_tokens"},
+        {"llama", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", ENGINE_BROKEN, "layers.2."},
+        {"llama", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", ENGINE_UNSUPPORTED, "layers.1."},
+        {"llama", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"mish\"", ENGINE_UNSUPPORTED, "mish"},
+        {"llama", "\"rope_type\": \"default\"", "\"rope_type\": \"spiral\"", ENGINE_UNSUPPORTED, "spiral"},
+        {"llama", "{", "{\"attention_temperature\": 2,", ENGINE_UNSUPPORTED, "attention_temperature"},
+        {"llama", "{", "{\"pruned_heads\": {\"1\": [0]},", ENGINE_UNSUPPORTED, "pruned_heads"},
+        {"llama", "{", "{\"quantization_config\": {\"quant_method\": \"mxfp4\"},", ENGINE_UNSUPPORTED, "quantization_config"},
+        {"llama", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"", ENGINE_UNSUPPORTED, "mamba"},
+        {"gpt2", "\"scale_attn_weights\": true", "\"scale_attn_weights\": false", ENGINE_UNSUPPORTED, "scale_attn_weights"},
+        {"qwen3_moe", "\"decoder_sparse_step\": 1", "\"decoder_sparse_step\": 2", ENGINE_UNSUPPORTED, "decoder_sparse_step"},
+        {"qwen3", "\"model_type\": \"qwen3\"", "\"model_type\": \"qwen2\"", ENGINE_UNSUPPORTED, "k_norm"},
+        {"bert", "{", "{\"position_embedding_type\": \"relative_key\",", ENGINE_UNSUPPORTED, "position_embedding_type"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        put_config(cases[i].family, cases[i].from, cases[i].to);
+        struct model *model = NULL;
+        enum engine_status status = open_model(folder, &model);
+        ck_assert_msg(status == cases[i].status, "%s, %s: %s", cases[i].family, cases[i].to, status == ENGINE_OK ? "opened" : error);
+        ck_assert_msg(strstr(error, cases[i].word) != NULL, "%s is not in: %s", cases[i].word, error);
+    }
+}
+END_TEST
+
+START_TEST(harmless_keys_are_taken) {
+    static const char *const keys[] = {"\"pruned_heads\": {}", "\"num_beams\": 1", "\"mlp_type\": null", "\"use_mrope\": false",
+                                       "\"chunk_size_feed_forward\": 0", "\"norm_type\": \"layer_norm\""};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{%s,", keys[i]);
+        put_config("llama", "{", text);
+        struct model *model = NULL;
+        ck_assert_msg(open_model(folder, &model) == ENGINE_OK, "%s: %s", keys[i], error);
+        model_release(model);
+    }
+}
+END_TEST
+
 /* ---- quantised files --------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -414,6 +485,8 @@ static Suite *suite(void) {
     tcase_add_loop_test(c, shards_agree, 0, sizeof families / sizeof families[0]);
     tcase_add_test(c, broken_shards_are_refused);
     tcase_add_test(c, other_forms_are_refused_by_name);
+    tcase_add_test(c, configs_that_do_not_fit_are_refused_by_name);
+    tcase_add_test(c, harmless_keys_are_taken);
     tcase_add_loop_test(c, quantised_files_agree, 0, QUANTS);
     tcase_add_test(c, other_types_are_refused_by_name);
     suite_add_tcase(s, c);
