@@ -251,6 +251,15 @@
       [2, 3],
     ],
   );
+  const three = ['system', 'user', 'assistant'].map((name, i) => ({ name, first: 3 * i, end: 3 * i + 3 }));
+  equal(
+    'what parts can read of each other',
+    [true, false].map((causal) => input.crossings(three, causal, 9).map(([a, b]) => `${a.first}${b.first}`)),
+    [
+      ['30', '60', '63'],
+      ['03', '06', '30', '36', '60', '63'],
+    ],
+  );
   equal('segments of a text', input.segmentsOf({ textPair: null, tokens: [{}] }), []);
 
   // lines.js: cut inside a character and inside a line

@@ -4,6 +4,7 @@
 import { formatSpan, parseSpan } from './between.js';
 import { h } from './dom.js';
 import { sentence } from './format.js';
+import { crossings, partName } from './input.js';
 import { SpanText } from './span_text.js';
 import { label } from './tokens.js';
 
@@ -21,10 +22,12 @@ export function watchFind(store, panel) {
   const to = place('to');
   const swap = h('button', { type: 'button', class: 'plain small', onclick: () => exchange() }, 'Swap');
   const clear = h('button', { type: 'button', class: 'plain small', onclick: () => reset() }, 'Clear');
+  const parts = h('p', { class: 'find-parts' });
   const hint = h('p', { class: 'soft find-hint', 'aria-live': 'polite' });
   const box = h('div', { class: 'text-place' });
   panel.append(
     h('div', { class: 'find-top' }, h('p', { class: 'question' }, 'Which heads attend from ', from, ' to ', to, ' ?'), h('span', { class: 'spring' }), swap, clear),
+    parts,
     box,
     hint,
   );
@@ -50,9 +53,31 @@ export function watchFind(store, panel) {
     const shown = state.view === 'find' && Boolean(state.analysis?.pieces.length);
     panel.hidden = !shown;
     if (!shown || !changed.has('analysis', 'view', 'from', 'to', 'between', 'betweenError')) return;
+    if (changed.has('view', 'analysis')) suggest(state.analysis);
     if (changed.has('view', 'analysis')) slot = state.from && !state.to ? 'to' : slot;
     draw(state);
   });
+
+  // Of a pair or a chat: what one part reads of another.
+  function suggest(a) {
+    const words = ({ name, first }) => h('bdi', {}, a.segments.filter((s) => s.name === name).length > 1 ? `${partName(name)}\u202f${first}` : partName(name));
+    parts.replaceChildren(
+      ...crossings(a.segments, a.causal).map(([reader, read]) =>
+        h(
+          'button',
+          {
+            type: 'button',
+            class: 'quiet small',
+            onclick: () =>
+              store.set({ from: formatSpan([reader.first, reader.end]), to: formatSpan([read.first, read.end]), rank: keepRank(store.state.rank) }),
+          },
+          words(reader),
+          ' \u2192 ',
+          words(read),
+        ),
+      ),
+    );
+  }
 
   function draw(state) {
     const a = state.analysis;
@@ -94,7 +119,7 @@ export function watchFind(store, panel) {
 function spanWords(a, [first, end]) {
   const text = a.pieces
     .slice(first, Math.min(end, first + 40))
-    .map((p) => (p.special ? p.text : p.text.replace(/\s+/g, ' ')))
+    .map((p) => p.gap + (p.special ? p.text : p.text.replace(/\s+/g, ' ')))
     .join('')
     .trim();
   if (!text) return label(a.pieces[first]);

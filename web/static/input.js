@@ -69,3 +69,12 @@ export function segmentsOf({ tokens, textPair, messages }) {
     { name: 'second', first: second, end: tokens.length },
   ];
 }
+
+const PARTS = { first: 'first text', second: 'second text' };
+export const partName = (name) => PARTS[name] ?? name;
+
+// The questions that parts suggest, which of them reads which: [[reader, read]...]; in a causal model only what stands before.
+export function crossings(segments, causal, most = 4) {
+  const pairs = segments.flatMap((reader, i) => segments.filter((_, j) => (causal ? j < i : j !== i)).map((read) => [reader, read]));
+  return pairs.filter(([a, b]) => a.end > a.first && b.end > b.first).slice(-most);
+}

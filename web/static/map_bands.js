@@ -1,11 +1,11 @@
 // The parts of a pair or a chat along the map's edges: a thin band for each, and a line across the plot where one ends.
 
 import { h } from './dom.js';
+import { partName } from './input.js';
 
 const WIDE = 3; // pixels
 // From pale to strong, of colours that mean nothing else.
 const TONES = { system: 'line', user: 'edge', assistant: 'soft', first: 'edge', second: 'soft' };
-const NAMES = { first: 'first text', second: 'second text' };
 
 export function drawBands(context, c, l, view, a) {
   if (!a.segments.length) return;
@@ -30,5 +30,5 @@ export function drawBands(context, c, l, view, a) {
 // What the bands stand for, in words; empty where there is one text.
 export function bandLegend(a) {
   const names = [...new Set(a.segments.map((s) => s.name))];
-  return names.map((name) => h('span', { class: `band ${TONES[name] ?? 'edge'}` }, NAMES[name] ?? name));
+  return names.map((name) => h('span', { class: `band ${TONES[name] ?? 'edge'}` }, partName(name)));
 }

@@ -1,10 +1,10 @@
 // A text as one span a token, in a block a line of the text: what changes in one block lays out that one alone. Text nodes only.
 
 import { h } from './dom.js';
+import { partName } from './input.js';
 
 const line = () => h('div', { dir: 'auto', role: 'presentation' });
-const NAMES = { first: 'first text', second: 'second text' };
-const heading = (name) => h('div', { class: 'segment', role: 'presentation' }, NAMES[name] ?? name);
+const heading = (name) => h('div', { class: 'segment', role: 'presentation' }, partName(name));
 
 // id(i): what a token's span is called in the page. segments: the parts of a pair or a chat (see input.js), which get a heading each.
 // Result: { lines, spans }.
