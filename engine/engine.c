@@ -26,6 +26,7 @@ enum engine_status engine_create_with(const struct engine_options *options, cons
     if (!e) return engine_fail_memory(error, error_size);
     e->options = *options;
     e->kernels = kernels;
+    e->bf16 = bf16_avx512();
     e->rate = rate_guess * threads;
     e->pool = pool_create(threads);
     e->reserve = reserve_create(options->memory_max > 0 && options->memory_max / RESERVE_SHARE < RESERVE_MAX ? options->memory_max / RESERVE_SHARE
@@ -107,6 +108,9 @@ static enum engine_status check_input(const struct engine *engine, const struct 
         if (input->types[i] >= types)
             return engine_fail(ENGINE_INVALID, error, error_size, "token %zu is of type %u; the model knows types 0 to %zu", i,
                                (unsigned)input->types[i], types - 1);
+    if (input->precision == PRECISION_BF16 && !engine->bf16)
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
+                           "bf16 needs a processor with AVX512_BF16, and this one has none; use float32");
     status = check_target(input, error, error_size);
     if (status != ENGINE_OK) return status;
     *bytes = forward_size(engine->kernels, model, pool_threads(engine->pool), n, input->target_n);

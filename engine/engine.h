@@ -176,6 +176,11 @@ uint64_t engine_idle_bytes(const struct engine *engine);
 /* One line for logs and benchmarks: which vector path and which BLAS kernel run, e.g. "avx512, OpenBLAS SkylakeX". */
 const char *engine_kernels(const struct engine *engine);
 
+/* Of the products of linear layers; everything else is float32. */
+enum precision { PRECISION_FLOAT32, PRECISION_BF16 };
+bool precision_available(enum precision precision); /* bf16: where the processor has AVX512_BF16 */
+const char *precision_name(enum precision precision); /* "float32", "bf16" */
+
 struct analysis_input {
     const struct model *model;
     const int32_t *ids; /* [n] */
@@ -190,6 +195,7 @@ struct analysis_input {
     size_t target_n;
     const uint32_t *target_excluded;
     size_t target_excluded_count;
+    enum precision precision; /* ENGINE_UNSUPPORTED where it is not available */
 };
 
 /* Fills excluded[] (room for n) with position 0 and every special token's position; returns how many.
@@ -233,11 +239,16 @@ struct analysis_observer {
 
 struct activations;
 
+/* The largest absolute difference of any weight between float32 and a precision, on a fixed text of up to 64 tokens; 0 for float32
+ * itself. The first call for a model runs it twice, the next ones remember. */
+enum engine_status analysis_precision_error(struct engine *engine, struct model *model, enum precision precision, double *largest,
+                                            char *error, size_t error_size);
+
 /* Runs the model on the ids. On ENGINE_OK:
  *   *sinks, *sink_count: the sinks of this text (docs/statistics.md), ascending, freed with free();
  *   *activations: q, k, v and log-sum-exps of all layers, owned by the caller. They hold a reference to the model.
- * `prefix` (may be NULL): activations of the same model whose text shares its first tokens with this one; what is shared is
- * not computed again. The result is the same within the tolerances either way. */
+ * `prefix` (may be NULL): activations of the same model whose text shares its first tokens with this one; what is shared, in the same
+ * precision, is not computed again. The result is the same within the tolerances either way. */
 enum engine_status analysis_run(struct engine *engine, const struct analysis_input *input,
                                 const struct activations *prefix, const struct analysis_observer *observer,
                                 uint32_t **sinks, size_t *sink_count, struct activations **activations, char *error,

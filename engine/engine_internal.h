@@ -2,6 +2,7 @@
 #ifndef HEADSCOPE_ENGINE_ENGINE_INTERNAL_H
 #define HEADSCOPE_ENGINE_ENGINE_INTERNAL_H
 
+#include "engine/bf16.h"
 #include "engine/engine.h"
 #include "engine/failure.h"
 #include "engine/kernels.h"
@@ -13,6 +14,7 @@ struct engine {
     struct pool *pool;
     struct reserve *reserve;
     const struct kernels *kernels;
+    const struct bf16 *bf16; /* NULL: not on this processor */
     double rate; /* floating point operations a second, as seen in past runs; a guess before */
     char description[96];
 };

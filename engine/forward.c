@@ -179,11 +179,12 @@ struct sequence {
     size_t source_n;
     const uint32_t *source_excluded;
     size_t source_excluded_count;
+    enum precision precision;
 };
 
 static size_t shared_prefix(const struct activations *prefix, const struct sequence *text) {
     size_t n = 0;
-    if (!prefix || prefix->model != text->model || !text->model->config.causal || text->source) return 0;
+    if (!prefix || prefix->model != text->model || prefix->precision != text->precision || !text->model->config.causal || text->source) return 0;
     while (n < text->n && n < prefix->n && prefix->ids[n] == text->ids[n]) n++;
     return n;
 }
@@ -220,6 +221,7 @@ static bool take_facts(struct run *run, const struct sequence *text) {
 static bool take_activations(struct run *run, const struct sequence *text) {
     struct activations *a = run->activations = activations_create(text->model, model_section(text->model), text->ids, text->n, text->n,
                                                                run->engine->reserve);
+    if (a) a->precision = text->precision;
     if (!a || !text->source) return a != NULL;
     a->cross = activations_create(text->model, SECTION_CROSS, NULL, text->n, text->source_n, run->engine->reserve);
     if (a->cross) a->bytes += a->cross->bytes;
@@ -229,6 +231,7 @@ static bool take_activations(struct run *run, const struct sequence *text) {
 static bool run_init(struct run *run, struct engine *engine, const struct sequence *text, const struct activations *prefix,
                      const struct analysis_observer *observer) {
     *run = (struct run){.engine = engine, .kernels = engine->kernels, .model = text->model, .config = &text->model->config,
+                        .bf16 = text->precision == PRECISION_BF16 ? engine->bf16 : NULL,
                         .observer = observer, .prefix = prefix, .types = text->types, .source = text->source, .output = text->output,
                         .n = text->n, .source_n = text->source_n, .reused = shared_prefix(prefix, text)};
     run->rows = run->n - run->reused;
@@ -335,7 +338,7 @@ static void linear_work(void *context, int worker) {
 }
 
 struct linear run_linear_from(struct run *run, const float *x, size_t x_stride, bool accumulate) {
-    return (struct linear){.kernels = run->kernels, .x = x, .x_stride = x_stride, .rows = run->rows, .accumulate = accumulate,
+    return (struct linear){.kernels = run->kernels, .bf16 = run->bf16, .x = x, .x_stride = x_stride, .rows = run->rows, .accumulate = accumulate,
                            .threads = pool_threads(run->engine->pool)};
 }
 
@@ -580,11 +583,11 @@ static enum engine_status run_both(struct engine *engine, const struct analysis_
     float *output = reserve_take(engine->reserve, bytes);
     if (!output) return engine_fail_memory(error, error_size);
     struct sequence source = {.model = input->model->encoder, .ids = input->ids, .n = input->n, .types = input->types,
-                              .excluded = input->excluded, .excluded_count = input->excluded_count, .output = output};
+                              .excluded = input->excluded, .excluded_count = input->excluded_count, .output = output, .precision = input->precision};
     struct sequence target = {.model = input->model, .ids = input->target_ids, .n = input->target_n,
                               .excluded = input->target_excluded, .excluded_count = input->target_excluded_count,
                               .source = output, .source_n = input->n,
-                              .source_excluded = input->excluded, .source_excluded_count = input->excluded_count};
+                              .source_excluded = input->excluded, .source_excluded_count = input->excluded_count, .precision = input->precision};
     enum engine_status status = run_sequence(engine, &source, NULL, observer, &encoder, error, error_size);
     if (status == ENGINE_OK) status = run_sequence(engine, &target, NULL, observer, &decoder, error, error_size);
     reserve_give(engine->reserve, output, bytes);
@@ -603,7 +606,7 @@ enum engine_status forward_run(struct engine *engine, const struct analysis_inpu
                                struct activations **activations, char *error, size_t error_size) {
     struct activations *made = NULL;
     struct sequence text = {.model = input->model, .ids = input->ids, .n = input->n, .types = input->types,
-                            .excluded = input->excluded, .excluded_count = input->excluded_count};
+                            .excluded = input->excluded, .excluded_count = input->excluded_count, .precision = input->precision};
     enum engine_status status = input->model->encoder
                                     ? run_both(engine, input, observer, &made, error, error_size)
                                     : run_sequence(engine, &text, prefix, observer, &made, error, error_size);

@@ -454,7 +454,10 @@ static void run_expert(struct run *run, const struct expert_weights *x, const fl
 
 static void mix_experts(struct run *run, const struct layer_weights *w, const float *x) {
     struct general_rows *g = &run->general;
+    const struct bf16 *bf16 = run->bf16;
+    run->bf16 = NULL; /* which experts are chosen is not left to rounding */
     run_project(run, &w->router, NULL, x, run->d_stride, g->routing, g->expert_stride, false);
+    run->bf16 = bf16;
     const float *bias = unpack(run, OUT_BIAS, &w->router_bias);
     for (size_t i = 0; i < run->rows; i++) {
         float *scores = g->routing + i * g->expert_stride;

@@ -1,6 +1,7 @@
 /*
  * linear.h: y = x W^T for all rows of a text at once, on the whole pool. The work is split over output features, so that
- * each weight is unpacked to float32 once, by the thread that multiplies with it, and lies in its cache meanwhile.
+ * each weight is unpacked once, by the thread that multiplies with it, and lies in its cache meanwhile: to float32, or to bfloat16
+ * where the products are to be (bf16.h).
  *
  * x: [rows, cols of the weights], row stride x_stride; where cols is not a multiple of PANEL the rest of each x row is 0.
  * y: [rows, outputs], row stride y_stride, a multiple of PANEL and at least whole_panels(outputs): whole panels are written.
@@ -10,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "engine/bf16.h"
 #include "engine/kernels.h"
 #include "engine/model.h"
 
@@ -25,6 +27,7 @@ struct linear_part {
 /* Several layers of the same x run as one: q, k and v. */
 struct linear {
     const struct kernels *kernels;
+    const struct bf16 *bf16; /* NULL: float32 */
     const float *x;
     size_t x_stride, rows;
     struct linear_part part[LINEAR_PARTS];

@@ -157,6 +157,7 @@ struct model {
     char *tokenizer_error;       /* why texts are refused where the model has a tokenizer that cannot be used; owned */
     char *strings;               /* one block that holds what info points to */
     _Atomic int references;
+    _Atomic float bf16_error;    /* precision.c has measured it; 0: not yet */
 };
 
 /* True once a page of the model's file could not be read (cut short while mapped): whatever was computed since the model was

@@ -47,6 +47,7 @@ enum fact_kind { FACTS_ALL, FACTS_WINDOW, FACTS_CROSS, FACT_KINDS };
 struct run {
     struct engine *engine;
     const struct kernels *kernels;
+    const struct bf16 *bf16; /* NULL: products of linear layers are float32 */
     const struct model *model;
     const struct model_config *config;
     const struct analysis_observer *observer;

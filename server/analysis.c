@@ -24,6 +24,7 @@ struct analyses *analyses_create(const struct analyses_options *options) {
         .worker = options->worker,
         .cache = options->cache,
         .log = options->log,
+        .precision = options->precision,
         .memory_max = options->memory_max,
     };
     analyses->activations = activation_cache_create(options->memory_max / 2);
@@ -195,6 +196,7 @@ static bool analyses_admit(struct analyses *analyses, const struct prepared *pre
             .n = prepared->n,
             .excluded = prepared->excluded,
             .excluded_count = prepared->excluded_count,
+            .precision = prepared->precision,
         },
     };
     if (!worker_ask(analyses->worker, estimate_run, &e, patience, problem)) return false;
@@ -222,6 +224,7 @@ static struct analysis *analysis_of_prepared(struct analyses *analyses, struct p
     analysis->n = prepared->n;
     analysis->excluded = prepared->excluded;
     analysis->excluded_count = prepared->excluded_count;
+    analysis->precision = prepared->precision;
     analysis->created = now_ms();
     prepared->model = (struct model_lease){0};
     prepared->ids = NULL;
@@ -325,7 +328,7 @@ bool analyses_request(struct analyses *analyses, const struct analysis_request *
     struct prepared prepared;
     struct analysis_estimate estimate;
     *hit = false;
-    if (!prepare_analysis(analyses->models, request, &prepared, problem)) return false;
+    if (!prepare_analysis(analyses->models, request, analyses->precision, &prepared, problem)) return false;
     *analysis = analyses_known(analyses, prepared.id, request->store, for_ever, hit);
     bool fine = *analysis != NULL;
     if (!fine && analyses_admit(analyses, &prepared, patience, &estimate, problem)) {
@@ -377,6 +380,7 @@ static bool analyses_run_again(struct analyses *analyses, const struct wanted *w
     prepared.n = what.n;
     prepared.excluded = what.excluded;
     prepared.excluded_count = what.excluded_count;
+    prepared.precision = what.precision;
     struct analysis *fresh = analysis_of_prepared(analyses, &prepared);
     prepare_clear(&prepared); /* with the lists of `what`, where they were not taken */
     if (!fresh) return problem_memory(problem);

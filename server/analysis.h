@@ -29,6 +29,7 @@ struct analyses_options {
     struct worker *worker;
     struct cache *cache;   /* may be NULL */
     struct log *log;       /* may be NULL */
+    enum precision precision; /* of new analyses; those that are stored keep theirs */
     uint64_t memory_max;   /* of runs and kept activations together; 0: no limit */
 };
 

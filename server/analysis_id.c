@@ -42,6 +42,7 @@ void analysis_id_make(const struct prepared *prepared, const struct analysis_req
     hash_number(&hash, request->exclude);
     hash_number(&hash, prepared->excluded_count);
     for (size_t i = 0; i < prepared->excluded_count; i++) hash_number(&hash, prepared->excluded[i]);
+    if (prepared->precision != PRECISION_FLOAT32) hash_text(&hash, precision_name(prepared->precision));
     sha256_digest(&hash, sizeof digest, digest);
     for (size_t i = 0; i < sizeof digest; i++) {
         *id++ = "0123456789abcdef"[digest[i] >> 4];

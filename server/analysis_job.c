@@ -213,6 +213,7 @@ struct run {
     double seconds;
     uint32_t *sinks;
     size_t sink_count;
+    double max_weight_error;
 };
 
 static bool run_layer(void *context, const struct layer_result *result) {
@@ -254,16 +255,21 @@ static bool run_model(struct run *run) {
         .n = analysis->n,
         .excluded = analysis->excluded,
         .excluded_count = analysis->excluded_count,
+        .precision = analysis->precision,
     };
     struct analysis_observer observer = {.context = run, .layer = run_layer, .breathe = run_breathe};
     struct activation_lease prefix;
     struct activations *activations = NULL;
     char error[512] = "";
 
+    enum engine_status status = ENGINE_OK;
     double begin = wait_now();
+    if (!analysis->again)
+        status = analysis_precision_error(run->engine, analysis->model.model, input.precision, &run->max_weight_error, error, sizeof error);
+    if (status != ENGINE_OK) return problem_engine(&run->problem, status, error);
     activation_cache_best_prefix(kept, input.model, input.ids, input.n, PREFIX_LEAST, &prefix);
     run_make_room(run, &input);
-    enum engine_status status = analysis_run(run->engine, &input, prefix.activations, &observer, &run->sinks,
+    status = analysis_run(run->engine, &input, prefix.activations, &observer, &run->sinks,
                                              &run->sink_count, &activations, error, sizeof error);
     activation_cache_release(kept, &prefix);
     run->seconds = wait_now() - begin;
@@ -305,7 +311,10 @@ static void run_finish(struct run *run, bool done) {
     struct analyses *analyses = analysis->analyses;
     struct json_text line = {0};
     if (!done) json_line_error(&line, &run->problem);
-    else if (!analysis->again) json_line_done(&line, analysis->id, run->sinks, run->sink_count);
+    else if (!analysis->again) {
+        const struct run_end end = {run->sinks, run->sink_count, analysis->precision, run->max_weight_error};
+        json_line_done(&line, analysis->id, &end);
+    }
     free(run->sinks);
     if (done && line.failed) problem_memory(&run->problem);
     bool stored = done && analysis_store_first(analysis, run->seconds, &line);

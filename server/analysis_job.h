@@ -38,6 +38,7 @@ struct analysis {
     size_t n;
     uint32_t *excluded;
     size_t excluded_count;
+    enum precision precision;
     char *excerpt;
 };
 
@@ -46,6 +47,7 @@ struct analyses {
     struct worker *worker;
     struct cache *cache;
     struct log *log;
+    enum precision precision;
     uint64_t memory_max;
     struct activation_cache *activations;
     pthread_mutex_t lock; /* the table, and every analysis' counts and flags */

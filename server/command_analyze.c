@@ -103,19 +103,22 @@ static bool analyzing_run(struct analyzing *a) {
         .n = a->prepared.n,
         .excluded = a->prepared.excluded,
         .excluded_count = a->prepared.excluded_count,
+        .precision = a->prepared.precision,
     };
     struct analysis_observer observer = {.context = a, .layer = analyzing_layer, .breathe = analyzing_breathe};
     uint32_t *sinks = NULL;
     size_t sink_count = 0, begin;
     char error[512] = "";
     if (!analyzing_first_lines(a, &input)) return false;
-    double before = wait_now();
-    enum engine_status status = analysis_run(a->engine, &input, NULL, &observer, &sinks, &sink_count, &a->activations,
-                                             error, sizeof error);
+    double before = wait_now(), max_weight_error = 0;
+    enum engine_status status = analysis_precision_error(a->engine, a->prepared.model.model, input.precision, &max_weight_error, error,
+                                                         sizeof error);
+    if (status == ENGINE_OK)
+        status = analysis_run(a->engine, &input, NULL, &observer, &sinks, &sink_count, &a->activations, error, sizeof error);
     a->seconds = wait_now() - before;
     if (status != ENGINE_OK) return a->problem.status ? false : problem_engine(&a->problem, status, error);
     begin = a->lines.size;
-    json_line_done(&a->lines, a->prepared.id, sinks, sink_count);
+    json_line_done(&a->lines, a->prepared.id, &(struct run_end){sinks, sink_count, input.precision, max_weight_error});
     free(sinks);
     return analyzing_line(a, begin);
 }
@@ -191,7 +194,7 @@ int command_analyze(const struct options *options, struct log *log) {
     if (!command_read_text(options, &a.request, &a.problem)) return command_fail(&a.problem);
     struct command_models made;
     bool fine = command_models_create(options, log, &made, &a.problem) &&
-                prepare_analysis(made.models, &a.request, &a.prepared, &a.problem) && analyzing_check(&a);
+                prepare_analysis(made.models, &a.request, options->precision, &a.prepared, &a.problem) && analyzing_check(&a);
     if (fine) {
         analyzing_catch_signals();
         enum engine_status status = engine_create(&engine_options, &a.engine, error, sizeof error);

@@ -98,6 +98,11 @@ static void *look_at_models(void *context) {
 static bool open_parts(struct app *app, char *error, size_t error_size) {
     const struct options *options = app->options;
     struct worker_options worker = {.threads = options->threads, .memory_max = options->memory_max, .queue_max = (size_t)options->queue};
+    if (!precision_available(options->precision)) {
+        snprintf(error, error_size, "--precision %s needs a processor with AVX512_BF16, and this one has none; leave it out",
+                 precision_name(options->precision));
+        return false;
+    }
     app->cache = open_cache(options, app->log);
     struct models_options models = {.folder = options->models_dir, .named = options->models, .named_count = options->model_count,
                                     .cache = app->cache, .log = app->log, .memory_max = options->memory_max};
@@ -109,7 +114,7 @@ static bool open_parts(struct app *app, char *error, size_t error_size) {
     }
     if (!worker_create(&worker, &app->worker, error, error_size)) return false;
     struct analyses_options analyses = {.models = app->models, .worker = app->worker, .cache = app->cache, .log = app->log,
-                                        .memory_max = options->memory_max};
+                                        .precision = options->precision, .memory_max = options->memory_max};
     app->analyses = analyses_create(&analyses);
     app->similarities = similarities_create();
     if (app->analyses && app->similarities) return true;

@@ -56,10 +56,11 @@ void json_model(struct json_text *out, const char *id, const char *digest, const
     json_put(out, "}");
 }
 
-void json_engine(struct json_text *out) {
+void json_engine(struct json_text *out, enum precision precision) {
     json_put(out, "{\"name\":\"headscope\",\"version\":\"" HEADSCOPE_VERSION "\",\"numerics\":");
     json_put_integer(out, ENGINE_NUMERICS_VERSION);
-    json_put(out, ",\"precision\":\"float32\"}");
+    json_text_field(out, "precision", precision_name(precision));
+    json_put(out, "}");
 }
 
 /* A token's text is its own stretch of the text; a token that is not in the text, or has none, shows what it stands for. */
@@ -126,7 +127,7 @@ void json_line_start(struct json_text *out, const struct prepared *prepared, con
     json_key(out, "model");
     json_model(out, prepared->model.id, prepared->model.digest, model_describe(prepared->model.model));
     json_key(out, "engine");
-    json_engine(out);
+    json_engine(out, prepared->precision);
     json_key(out, "options");
     json_options(out, prepared, request);
     json_key(out, "text");
@@ -192,11 +193,15 @@ void json_line_layer(struct json_text *out, const struct layer_result *result, b
     json_put(out, "}}");
 }
 
-void json_line_done(struct json_text *out, const char *id, const uint32_t *sinks, size_t sink_count) {
+void json_line_done(struct json_text *out, const char *id, const struct run_end *end) {
     json_put(out, "{\"event\":\"done\"");
     json_text_field(out, "id", id);
     json_key(out, "sinks");
-    json_positions(out, sinks, sink_count);
+    json_positions(out, end->sinks, end->sink_count);
+    if (end->precision != PRECISION_FLOAT32) {
+        json_key(out, "max_weight_error");
+        json_put_real(out, end->max_weight_error);
+    }
     json_put(out, "}");
 }
 

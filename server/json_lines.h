@@ -11,7 +11,7 @@
 
 /* {"id","name","architecture",...}: also an item of GET /models. */
 void json_model(struct json_text *out, const char *id, const char *digest, const struct model_info *info);
-void json_engine(struct json_text *out);
+void json_engine(struct json_text *out, enum precision precision);
 /* [{"id","text","start","end","special","sequence","type"}...]: also the answer of /tokenize. The type where it is not 0. */
 void json_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request);
 
@@ -19,7 +19,14 @@ void json_line_start(struct json_text *out, const struct prepared *prepared, con
                      const struct analysis_estimate *estimate);
 void json_line_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request);
 void json_line_layer(struct json_text *out, const struct layer_result *result, bool causal);
-void json_line_done(struct json_text *out, const char *id, const uint32_t *sinks, size_t sink_count);
+/* What a run ends with. */
+struct run_end {
+    const uint32_t *sinks;
+    size_t sink_count;
+    enum precision precision;
+    double max_weight_error; /* of a precision other than float32, analysis_precision_error */
+};
+void json_line_done(struct json_text *out, const char *id, const struct run_end *end);
 void json_line_error(struct json_text *out, const struct problem *problem);
 
 #endif

@@ -32,6 +32,8 @@ static bool read_start(const json_t *start, struct stored_analysis *stored, stru
     const json_t *excluded = json_object_get(json_object_get(start, "options"), "excluded");
     if (!digest || strlen(digest) != 64 || !json_is_array(excluded)) return stored_damaged(problem);
     memcpy(stored->digest, digest, 65);
+    const char *precision = json_string_value(json_object_get(json_object_get(start, "engine"), "precision"));
+    if (precision && strcmp(precision, precision_name(PRECISION_BF16)) == 0) stored->precision = PRECISION_BF16;
     stored->layers = (int)json_integer_value(json_object_get(model, "layers"));
     stored->heads = (int)json_integer_value(json_object_get(model, "heads"));
     return read_list(excluded, NULL, &stored->excluded, &stored->excluded_count) || problem_memory(problem);

@@ -8,11 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/engine.h"
 #include "server/json_write.h"
 #include "server/problem.h"
 
 struct stored_analysis {
     char digest[65]; /* of the model */
+    enum precision precision;
     int layers, heads;
     int32_t *ids;
     uint8_t *types; /* NULL: all 0 */

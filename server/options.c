@@ -53,6 +53,8 @@ static const struct flag flags[] = {
     {"memory-max", "SIZE", KIND_SIZE, ENGINE, AT(memory_max), 0, 0, NULL,
      "the most memory that analyses may take; 0: no limit (default: half of the machine's)"},
     {"threads", "N", KIND_INT, ENGINE, AT(threads), 0, 1024, NULL, "threads that compute (default: 0, one a core)"},
+    {"precision", "float32|bf16", KIND_CHOICE, ENGINE, AT(precision), 0, 0, "float32|bf16",
+     "of products in linear layers; bf16 is faster and less exact, and needs a processor with AVX512_BF16 (default: float32)"},
     {"queue", "N", KIND_INT, FOR(COMMAND_SERVE), AT(queue), 1, 100000, NULL,
      "analyses that may wait; more are answered 503 (default: 64)"},
     {"connections", "N", KIND_INT, FOR(COMMAND_SERVE), AT(connections), 4, 10000, NULL,

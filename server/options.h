@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "engine/engine.h"
 #include "server/log.h"
 #include "server/model_stores.h"
 
@@ -38,6 +39,7 @@ struct options {
     struct model_stores store_folders;
     uint64_t memory_max;        /* --memory-max, bytes; 0: no limit */
     int threads;                /* --threads; 0: one per core */
+    enum precision precision;   /* --precision */
 
     /* the cache */
     const char *cache;          /* --cache, else $XDG_DATA_HOME/headscope/analyses.db, else below ~/.local/share */

@@ -104,9 +104,10 @@ static bool prepare_rest(const struct analysis_request *request, struct prepared
     return true;
 }
 
-bool prepare_analysis(struct models *models, const struct analysis_request *request, struct prepared *prepared,
-                      struct problem *problem) {
+bool prepare_analysis(struct models *models, const struct analysis_request *request, enum precision precision,
+                      struct prepared *prepared, struct problem *problem) {
     if (!prepare_tokens(models, request, prepared, problem)) return false;
+    prepared->precision = precision;
     if (prepare_rest(request, prepared, problem)) return true;
     prepare_clear(prepared);
     return false;

@@ -17,13 +17,14 @@ struct prepared {
     size_t n;
     uint32_t *excluded;   /* ascending: what exclude_keys means on this text */
     size_t excluded_count;
+    enum precision precision;
     char id[65];
 };
 
 /* On success the caller clears it; fields may be taken out (set to NULL) before. A request without a model (NULL) means the
  * default one. */
-bool prepare_analysis(struct models *models, const struct analysis_request *request, struct prepared *prepared,
-                      struct problem *problem);
+bool prepare_analysis(struct models *models, const struct analysis_request *request, enum precision precision,
+                      struct prepared *prepared, struct problem *problem);
 /* Model and tokens only; an empty text is fine. */
 bool prepare_tokens(struct models *models, const struct analysis_request *request, struct prepared *prepared,
                     struct problem *problem);

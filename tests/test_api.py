@@ -516,6 +516,43 @@ class LittleMemory(WithServer):
         self.assertGreater(runs, len(made))
 
 
+class Precision(unittest.TestCase):
+    """Products in bf16: another analysis, which says so and stays so; refused where the processor lacks them."""
+    here = any(line.startswith('flags') and ' avx512_bf16' in line for line in open('/proc/cpuinfo'))
+
+    def test_bf16(self):
+        if not self.here:
+            with self.assertRaisesRegex(AssertionError, 'AVX512_BF16'):
+                Api('--precision', 'bf16').start()
+            return
+        text = 'precision: ' + TEXT
+        with Api('--precision', 'bf16') as server:
+            stream = events(server.post(text, NDJSON).content)
+            self.assertEqual(stream[0]['engine']['precision'], 'bf16')
+            error = stream[-1]['max_weight_error']
+            print(f'bf16: weights within {error:.2g} of float32 on the fixed text')
+            self.assertGreater(error, 1e-4)
+            self.assertLess(error, 0.1)
+            other = events(server.post('another ' + TEXT, NDJSON).content)[-1]
+            self.assertEqual(other['max_weight_error'], error)  # of the model, measured once
+            identity = stream[0]['id']
+            document = server.get('/analyses/' + identity).json()
+            self.assertEqual((document['engine']['precision'], document['max_weight_error']), ('bf16', error))
+            where = f'/analyses/{identity}/attention/11/3.npy'
+            half = server.npy(where)
+            server.command = [c for c in server.command if c not in ('--precision', 'bf16')]
+            server.restart()
+            exact = server.post(text).json()
+            self.assertNotEqual(exact['id'], identity)
+            self.assertEqual(exact['engine']['precision'], 'float32')
+            self.assertNotIn('max_weight_error', exact)
+            self.assertEqual(server.get('/analyses/' + identity).json(), document)
+            again, other = server.npy(where), server.npy(f'/analyses/{exact["id"]}/attention/11/3.npy')
+            np.testing.assert_allclose(again, half, atol=1e-6)
+            self.assertGreater(np.abs(other - half).max(), 1e-5)
+            self.assertLess(np.abs(other - half).max(), 0.1)
+
+
 class Restarts(unittest.TestCase):
     def test_replay_without_the_model(self):
         with Api() as server, tempfile.TemporaryDirectory() as empty:

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "engine/gguf.h"
-#include "engine/llama.h"
+#include "engine/gguf_model.h"
 #include "engine/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -42,8 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     const struct gguf_tensor *tensors = gguf_tensors(gguf, &count);
     for (size_t i = 0; i < count; i++) touch(&tensors[i].tensor);
-    if (llama_read(gguf, &model, error, sizeof error) == ENGINE_OK) {
-        touch(&model.output);
+    if (gguf_model_read(gguf, &model, error, sizeof error) == ENGINE_OK) {
+        touch(&model.embedding);
         for (int layer = 0; layer < model.config.layers; layer++) touch(&model.layer[layer].down);
     }
     free(model.layer);

@@ -31,6 +31,8 @@ export class Analysis {
     this.thumbs = []; // [layer] -> { rows, cols, max, mean, excluded }
     this.sinks = [];
     this.done = false;
+    this.precision = 'float32';
+    this.maxWeightError = null; // of another precision
     this.seconds = null;
     this.cached = false;
   }
@@ -63,6 +65,7 @@ export class Analysis {
           messages: line.messages ?? null,
         });
         this.options = line.options || {};
+        this.precision = line.engine?.precision ?? 'float32';
         break;
       case 'tokens':
         this.tokens = line.tokens;
@@ -84,6 +87,7 @@ export class Analysis {
         break;
       case 'done':
         this.sinks = line.sinks || [];
+        this.maxWeightError = line.max_weight_error ?? null;
         this.done = true;
         break;
     }

@@ -8,6 +8,13 @@ import { setUpModelSheet } from './model_sheet.js';
 const KEY = 'headscope-model';
 const AGAIN = 600; // ms between two looks at a model that is being read
 
+// What is said of results that are not float32 throughout.
+function precision(analysis) {
+  if (analysis?.maxWeightError == null) return [];
+  const title = 'The largest difference of any weight from float32, measured on a short text';
+  return [h('span', { class: 'precision', title }, `${analysis.precision}, weights within ${analysis.maxWeightError.toPrecision(1)}`)];
+}
+
 export function setUpModels(store, place) {
   const sheet = setUpModelSheet({
     choose: (id) => {
@@ -18,7 +25,7 @@ export function setUpModels(store, place) {
   });
 
   store.listen((state, changed) => {
-    if (!changed.has('models', 'model', 'analysis')) return;
+    if (!changed.has('models', 'model', 'analysis', 'phase')) return;
     const models = state.models ?? [];
     // What is drawn names its own model, which need not be here any more.
     const next = models.find((m) => m.id === state.model);
@@ -37,6 +44,7 @@ export function setUpModels(store, place) {
     if (next && shown.id && next.id !== shown.id) place.append(h('span', {}, `next text: ${next.id}`));
     place.append(
       h('span', {}, shown.dtype ? `${shown.dtype} weights` : ''),
+      ...precision(state.analysis),
       h('span', { class: 'shape' }, `${shown.layers} layers \u00d7 ${shown.heads} heads`),
     );
   });
