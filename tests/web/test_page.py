@@ -370,7 +370,7 @@ class Questions(PageCase):
                                int(query), int(key), m)
             canvas = browser.driver.find_element(By.CSS_SELECTOR, '#difference .map-canvas')
             ActionChains(browser.driver).move_to_element_with_offset(canvas, round(place[0] - place[2] / 2), round(place[1] - place[3] / 2)).perform()
-            shown = float(browser.wait('document.querySelector("#difference .readout b")?.dataset.value'))
+            shown = float(browser.wait('document.querySelector("#difference .second-readout b")?.dataset.value'))
             self.assertEqual(numpy.float32(shown), change[query, key])
             red, green = browser.js('''const copy = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
                 copy.drawImage(document.querySelector("#difference .map-canvas"), -Math.round(arguments[0]), -Math.round(arguments[1]));
@@ -387,7 +387,7 @@ class Questions(PageCase):
         browser.wait('/beside=17.3/.test(location.hash) && document.querySelector("#beside .head-name").textContent === "17.3"')
         self.point(browser, 38, 2, 50)
         exact = get(f'{self.server.address}/api/v1/analyses/{identity}/attention/17/3.json?queries=38:39&keys=2:3')
-        shown = float(browser.wait('document.querySelector("#beside .readout b")?.dataset.value'))
+        shown = float(browser.wait('document.querySelector("#beside .second-readout b")?.dataset.value'))
         self.assertEqual(numpy.float32(shown), numpy.float32(self.only_number(exact)), 'both maps show the same two tokens')
         browser.driver.find_element(By.CSS_SELECTOR, '#map [data-value="value"]').click()
         browser.wait('/weighting=value/.test(location.hash)')

@@ -18,7 +18,7 @@ export class MapCard {
     const further = button('\u2212', 'Further', () => this.map.zoom(1 / 1.6));
     const closer = button('+', 'Closer', () => this.map.zoom(1.6));
     const place = h('div', { class: 'map-place' });
-    const readout = h('p', { class: 'readout', 'aria-live': 'polite' });
+    const readout = h('p', { class: 'second-readout', 'aria-live': 'polite' });
     panel.append(
       h('div', { class: 'map-top' }, this.name, this.note, this.legend, h('span', { class: 'spring' }), all, further, closer, ...extra),
       place,
