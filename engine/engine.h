@@ -61,6 +61,7 @@ struct model_info {
     const char *format;        /* "gguf", "safetensors" */
     const char *dtype;         /* precision of most weights: "Q4_1", "F16", ... */
     const char *tokenizer;     /* "bpe (smollm)"; "" for a model without one that can be used: it takes token ids only */
+    const char *chat;          /* the format of its chats, "chatml"; "" where it has none that is known */
     const char *tokenizer_error; /* why its tokenizer cannot be used, one sentence; "" */
     int layers, heads, kv_heads, head_dim, d_model;
     int context;               /* the most tokens that the model reads */
@@ -110,11 +111,17 @@ struct token {
     uint8_t type;        /* token type (segment) that an encoder reads beside the id */
 };
 
+struct byte_range {
+    size_t start, end; /* half-open */
+};
+
 struct tokenize_options {
     bool parse_special; /* special tokens spelt in the text count as such */
     bool add_special;   /* add what the tokenizer adds by itself (<bos>, [CLS], ...) */
     const char *pair;   /* the second text of a pair; NULL: there is none */
     size_t pair_size;
+    const struct byte_range *plain; /* ascending parts of the (first) text that no special token may reach into; may be NULL */
+    size_t plain_count;
 };
 
 /* text: `size` bytes of UTF-8, may hold NULs. Invalid UTF-8: ENGINE_INVALID, with the byte offset in `error`.
@@ -129,6 +136,38 @@ enum engine_status model_tokenize(const struct model *model, const char *text, s
 /* What a token stands for, as bytes (not always whole characters). Borrowed from the model; *special may be NULL.
  * NULL where the model has no tokenizer or id is out of range. */
 const char *model_token_bytes(const struct model *model, int32_t id, size_t *size, bool *special);
+
+/* ---- chats ------------------------------------------------------------------------------------------------- */
+
+enum chat_role { CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT, CHAT_ROLES };
+
+struct chat_message {
+    enum chat_role role;
+    const char *content; /* `size` bytes of UTF-8, may hold NULs */
+    size_t size;
+};
+
+/* What became of a message: bytes of the text. Parts ascend and do not overlap. */
+struct chat_part {
+    enum chat_role role;
+    bool given;                /* false: the format wrote it by itself */
+    struct byte_range whole;   /* its marks included */
+    struct byte_range content; /* the message's own text; some formats take white space off its ends */
+};
+
+struct chat_text {
+    char *text; /* `size` bytes, and a NUL */
+    size_t size;
+    struct chat_part *parts;
+    size_t count;
+};
+
+/* The whole chat as the model was trained to read it (info->chat names the format). `answer`: the start of an answer at the end.
+ * ENGINE_UNSUPPORTED where the model's format is not known; ENGINE_INVALID for messages that the format has no place for. The
+ * caller ends *chat with chat_text_finish. */
+enum engine_status model_chat(const struct model *model, const struct chat_message *messages, size_t count, bool answer,
+                              struct chat_text *chat, char *error, size_t error_size);
+void chat_text_finish(struct chat_text *chat);
 
 /* ---- statistics -------------------------------------------------------------------------------------------- */
 
