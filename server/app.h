@@ -11,6 +11,7 @@ struct models;  /* models.h: what is in the models folder, and what is open */
 struct worker;  /* worker.h: the one thread that owns the engine */
 struct analyses; /* analysis.h: what is running, and the way to results */
 struct similarities; /* similarities.h: how alike heads are, as computed lately */
+struct tiles;   /* tiles.h: coarse tiles, as drawn lately */
 struct log;     /* log.h */
 struct options; /* options.h: flags, environment, defaults */
 
@@ -22,6 +23,7 @@ struct app {
     struct worker *worker;
     struct analyses *analyses;
     struct similarities *similarities;
+    struct tiles *tiles;
 };
 
 #endif
