@@ -420,6 +420,29 @@ static void read_embeddings(struct reading *reading) {
     read_matrix(reading, place, names->relative_bias, false, (size_t)c->bias_buckets, (size_t)c->heads, &model->relative_bias);
 }
 
+/* What is not as expected is no fault here: the forward pass does without it. */
+static bool read_optional(const struct reading *reading, const char *name, size_t rows, size_t cols, struct tensor *tensor) {
+    const struct named_tensor *found = named_tensors_find(reading->tensors, name);
+    int dimensions = cols > 1 ? 2 : 1;
+    if (!found || !found->readable || found->dimensions != dimensions || found->shape[0] != rows || rows == 0 ||
+        (dimensions == 2 && found->shape[1] != cols) || (dimensions == 1 && is_quantised(found->type)))
+        return false;
+    *tensor = (struct tensor){.type = found->type, .data = found->data, .rows = rows, .cols = cols, .row_bytes = found->bytes / rows};
+    return true;
+}
+
+static void read_unembedding(const struct reading *reading) {
+    static const char *const names[] = {"output.weight", "lm_head.weight", "embed_out.weight"};
+    struct model *model = reading->model;
+    size_t vocabulary = (size_t)model->config.vocabulary, d_model = (size_t)model->config.d_model;
+    if (!model->config.causal) return;
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++)
+        found = read_optional(reading, names[i], vocabulary, d_model, &model->unembedding);
+    if (!found && (size_t)model->config.embedding_dim == d_model) model->unembedding = model->embedding;
+    read_optional(reading, "output_norm.weight", d_model, 1, &model->unembedding_norm);
+}
+
 /* ---- all of it ------------------------------------------------------------------------------------------------------- */
 
 enum engine_status family_weights_read(const struct family *family, struct named_tensors *tensors, struct model *model, char *error,
@@ -427,5 +450,6 @@ enum engine_status family_weights_read(const struct family *family, struct named
     struct reading reading = {model, family, tensors, ENGINE_OK, error, error_size};
     read_embeddings(&reading);
     for (int layer = 0; layer < model->config.layers && reading.status == ENGINE_OK; layer++) read_layer(&reading, layer);
+    if (reading.status == ENGINE_OK) read_unembedding(&reading);
     return reading.status;
 }

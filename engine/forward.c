@@ -175,6 +175,7 @@ struct sequence {
     const uint32_t *excluded;
     size_t excluded_count;
     float *output;      /* as in struct run */
+    float *residual;    /* [n, d_model] takes the residual stream behind the last layer; NULL: nobody asks for it */
     const float *source;
     size_t source_n;
     const uint32_t *source_excluded;
@@ -501,7 +502,7 @@ static void run_general_layer(struct run *run, const struct layer_weights *w, co
 static void run_layer(struct run *run, int layer) {
     const struct layer_weights *w = &run->model->layer[layer];
     run->layer = layer;
-    bool goes_on = run->rows > 0 && (layer + 1 < run->config->layers || run->output);
+    bool goes_on = run->rows > 0 && (layer + 1 < run->config->layers || run->output || run->keeps_residual);
     struct layer_weights *cross = run->source ? &run->model->cross[layer] : NULL;
     if (!value_factors_prepare(run->engine, run->model, &run->model->layer[layer]) ||
         (cross && !value_factors_prepare(run->engine, run->model, cross))) {
@@ -563,7 +564,11 @@ static enum engine_status run_sequence(struct engine *engine, const struct seque
                                        size_t error_size) {
     struct run run;
     if (!run_init(&run, engine, text, prefix, observer)) return engine_fail_memory(error, error_size);
+    run.keeps_residual = text->residual != NULL;
     enum engine_status status = run_layers(&run, error, error_size);
+    for (size_t i = 0; status == ENGINE_OK && text->residual && i < run.rows; i++)
+        memcpy(text->residual + (run.reused + i) * (size_t)run.config->d_model, run.residual + i * run.d_stride,
+               (size_t)run.config->d_model * sizeof(float));
     if (status == ENGINE_OK && (!find_sinks(run.config, run.receiving_heads, run.activations) ||
                                 (run.source && !find_sinks(run.config, run.cross_receiving_heads, run.activations->cross))))
         status = engine_fail_memory(error, error_size);
@@ -606,7 +611,8 @@ enum engine_status forward_run(struct engine *engine, const struct analysis_inpu
                                struct activations **activations, char *error, size_t error_size) {
     struct activations *made = NULL;
     struct sequence text = {.model = input->model, .ids = input->ids, .n = input->n, .types = input->types,
-                            .excluded = input->excluded, .excluded_count = input->excluded_count, .precision = input->precision};
+                            .excluded = input->excluded, .excluded_count = input->excluded_count, .residual = input->residual,
+                            .precision = input->precision};
     enum engine_status status = input->model->encoder
                                     ? run_both(engine, input, observer, &made, error, error_size)
                                     : run_sequence(engine, &text, prefix, observer, &made, error, error_size);

@@ -8,7 +8,6 @@
 
 #include <stdatomic.h>
 
-#include "engine/chat.h"
 #include "engine/engine.h"
 
 /* GGUF's numbers (ggml_type), so that a file's value needs no translation. */
@@ -144,6 +143,9 @@ struct model {
     struct model_info info;
     struct model_config config;
     struct tensor embedding;     /* [vocabulary, d_model] */
+    struct tensor unembedding;      /* [vocabulary, d_model] what a model of language predicts with; the embedding where tied. Probes
+                                       alone read it */
+    struct tensor unembedding_norm; /* [d_model] the RMS norm before it, of models that run the short way */
     struct tensor output_norm, output_norm_bias; /* [d_model] behind an encoder's last layer */
     struct tensor positions, token_types;       /* [.., embedding_dim], general models: where they have them */
     struct tensor embedding_norm, embedding_norm_bias, embedding_projection, embedding_projection_bias;
@@ -155,7 +157,6 @@ struct model {
     size_t mappings;
     struct tokenizer *tokenizer;     /* NULL: token ids only */
     char tokenizer_digest[65];
-    struct chat chat;                /* how chats are written; empty without a tokenizer */
     char *tokenizer_error;       /* why texts are refused where the model has a tokenizer that cannot be used; owned */
     char *strings;               /* one block that holds what info points to */
     _Atomic int references;

@@ -56,6 +56,7 @@ struct run {
     struct activations *activations;
     struct text_facts facts_of[FACT_KINDS];
     const float *source;           /* [source_n, d_stride] the encoder's output, which cross-attention reads; NULL */
+    bool keeps_residual;           /* the last layer is run to its end */
     float *output;                 /* [n, d_stride] where an encoder's output goes; NULL: nobody asks for it */
     size_t n, source_n, reused, rows; /* rows = n - reused: what runs through the linear layers */
 
