@@ -62,6 +62,9 @@ enum cache_status write_uses(struct cache *cache, char *error, size_t error_size
 
 int64_t now_us(void);
 
+/* Goes on from `hash`, 0 at first. Not against forgery: against disks. */
+uint64_t cache_checksum(uint64_t hash, const void *bytes, size_t size);
+
 /* 64 lower-case hex digits. */
 bool cache_is_digest(const char *text);
 

@@ -9,9 +9,8 @@
 
 /* ---- put ---------------------------------------------------------------------------------------------------- */
 
-/* A word at a time: h = (h ^ word) * odd, each step one-to-one, so that no change within one word goes unseen. Not against
- * forgery: against disks. */
-static uint64_t checksum_bytes(uint64_t hash, const void *bytes, size_t size) {
+/* A word at a time: h = (h ^ word) * odd, each step one-to-one, so that no change within one word goes unseen. */
+uint64_t cache_checksum(uint64_t hash, const void *bytes, size_t size) {
     const unsigned char *at = bytes;
     hash ^= size;
     for (; size > 0; at += size < 8 ? size : 8, size -= size < 8 ? size : 8) {
@@ -24,14 +23,14 @@ static uint64_t checksum_bytes(uint64_t hash, const void *bytes, size_t size) {
 }
 
 static int64_t checksum(const struct cache_entry *entry) {
-    uint64_t hash = checksum_bytes(0, entry->id, strlen(entry->id));
-    hash = checksum_bytes(hash, entry->model, strlen(entry->model));
-    hash = checksum_bytes(hash, entry->model_digest, strlen(entry->model_digest));
-    hash = checksum_bytes(hash, &entry->n_tokens, sizeof entry->n_tokens);
-    hash = checksum_bytes(hash, entry->excerpt, strlen(entry->excerpt));
-    hash = checksum_bytes(hash, &entry->seconds, sizeof entry->seconds);
-    hash = checksum_bytes(hash, &entry->created, sizeof entry->created);
-    return (int64_t)checksum_bytes(hash, entry->lines, entry->lines_size);
+    uint64_t hash = cache_checksum(0, entry->id, strlen(entry->id));
+    hash = cache_checksum(hash, entry->model, strlen(entry->model));
+    hash = cache_checksum(hash, entry->model_digest, strlen(entry->model_digest));
+    hash = cache_checksum(hash, &entry->n_tokens, sizeof entry->n_tokens);
+    hash = cache_checksum(hash, entry->excerpt, strlen(entry->excerpt));
+    hash = cache_checksum(hash, &entry->seconds, sizeof entry->seconds);
+    hash = cache_checksum(hash, &entry->created, sizeof entry->created);
+    return (int64_t)cache_checksum(hash, entry->lines, entry->lines_size);
 }
 
 /* Whether the entries together are larger than allowed. */

@@ -93,4 +93,16 @@ enum cache_status cache_get_share(struct cache *cache, const char *share, char i
                                   size_t error_size);
 enum cache_status cache_delete_share(struct cache *cache, const char *share, char *error, size_t error_size);
 
+/* What probes of models have found: bytes that the caller makes and reads. */
+struct cache_probe {
+    const char *model_digest, *name;
+    int version;
+};
+/* Takes the place of what was there. `steps`: how many the bytes hold. */
+enum cache_status cache_put_probe(struct cache *cache, const struct cache_probe *probe, size_t steps, const void *bytes, size_t size,
+                                  char *error, size_t error_size);
+/* *bytes: malloc'ed. CACHE_MISS: there is nothing of this version, or it is damaged. */
+enum cache_status cache_get_probe(struct cache *cache, const struct cache_probe *probe, size_t *steps, void **bytes, size_t *size,
+                                  char *error, size_t error_size);
+
 #endif

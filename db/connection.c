@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define APPLICATION_ID "hscp"
 #define BUSY_MS 3000      /* how long to wait for another program before giving up */
 #define HEADER_SIZE 100   /* of every SQLite file; www.sqlite.org/fileformat.html, 1.3 */
@@ -277,7 +277,7 @@ static enum cache_status ask(sqlite3 *db, const char *path, const char *sql, con
 
 /* Of a new file, or of one of an earlier version: all or nothing, and once, however many programs start at the same time. */
 static enum cache_status make_schema(sqlite3 *db, const char *path, bool fresh, char *error, size_t error_size) {
-    static const char *const steps[SCHEMA_VERSION] = {schema_sql, schema_2_sql}; /* from the version to the next */
+    static const char *const steps[SCHEMA_VERSION] = {schema_sql, schema_2_sql, schema_3_sql}; /* from the version to the next */
     int version = 0;
     enum cache_status status = fresh ? connection_run(db, path, new_file_sql, error, error_size) : CACHE_OK;
     if (status == CACHE_OK)
