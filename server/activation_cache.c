@@ -11,7 +11,7 @@ struct activation_entry {
     uint32_t *excluded;
     size_t excluded_count;
     uint64_t bytes;
-    char id[65];
+    char id[65], model_digest[65];
 };
 
 struct activation_cache {
@@ -69,8 +69,8 @@ void activation_cache_destroy(struct activation_cache *cache) {
     free(cache);
 }
 
-bool activation_cache_put(struct activation_cache *cache, const char *id, struct activations *activations,
-                          const uint32_t *excluded, size_t excluded_count) {
+bool activation_cache_put(struct activation_cache *cache, const char *id, const char *model_digest,
+                          struct activations *activations, const uint32_t *excluded, size_t excluded_count) {
     struct activation_entry *entry = calloc(1, sizeof *entry);
     if (!entry) return false;
     entry->excluded = malloc((excluded_count + 1) * sizeof *entry->excluded);
@@ -84,6 +84,7 @@ bool activation_cache_put(struct activation_cache *cache, const char *id, struct
     entry->activations = activations;
     entry->bytes = activations_bytes(activations);
     strncpy(entry->id, id, sizeof entry->id - 1);
+    strncpy(entry->model_digest, model_digest, sizeof entry->model_digest - 1);
 
     pthread_mutex_lock(&cache->lock);
     struct activation_entry *before = activation_cache_find(cache, id);
@@ -106,6 +107,7 @@ static void activation_cache_lend(struct activation_cache *cache, struct activat
         .activations = entry->activations,
         .excluded = entry->excluded,
         .excluded_count = entry->excluded_count,
+        .model_digest = entry->model_digest,
         .entry = entry,
     };
 }

@@ -22,6 +22,7 @@ struct analyses *analyses_create(const struct analyses_options *options) {
     *analyses = (struct analyses){
         .models = options->models,
         .worker = options->worker,
+        .prober = options->prober,
         .cache = options->cache,
         .log = options->log,
         .precision = options->precision,
@@ -154,18 +155,11 @@ static char *excerpt_of(const struct prepared *prepared, const struct analysis_r
     char *excerpt = malloc(EXCERPT_BYTES + 1);
     size_t size = 0;
     if (!excerpt) return NULL;
-    const char *text = request->text;
-    size_t whole = request->text_size;
-    for (size_t i = 0; i < request->message_count && !text; i++) { /* of a chat what was said first */
-        if (request->messages[i].role == CHAT_SYSTEM) continue;
-        text = request->messages[i].content;
-        whole = request->messages[i].size;
+    if (request->text) {
+        size = request->text_size < EXCERPT_BYTES ? request->text_size : EXCERPT_BYTES;
+        memcpy(excerpt, request->text, size);
     }
-    if (text) {
-        size = whole < EXCERPT_BYTES ? whole : EXCERPT_BYTES;
-        memcpy(excerpt, text, size);
-    }
-    for (size_t i = 0; !text && i < prepared->n && size < EXCERPT_BYTES; i++) {
+    for (size_t i = 0; !request->text && i < prepared->n && size < EXCERPT_BYTES; i++) {
         size_t length;
         const char *bytes = model_token_bytes(prepared->model.model, prepared->ids[i], &length, NULL);
         if (!bytes) break;

@@ -24,7 +24,10 @@ struct analyses;
 struct analysis;
 struct cache_entry;
 
+struct prober;
+
 struct analyses_options {
+    struct prober *prober; /* NULL: none; is told which models are used */
     struct models *models;
     struct worker *worker;
     struct cache *cache;   /* may be NULL */
@@ -64,6 +67,9 @@ bool analysis_wait(struct analysis *analysis, const struct patience *patience, s
  * caller releases the lease. */
 bool analyses_activations(struct analyses *analyses, const char *id, size_t layer, size_t head, const char *client,
                           const struct patience *patience, struct activation_lease *lease, struct problem *problem);
+
+/* On the worker's thread, before a run: lets kept activations go, the oldest first, until there is memory for it. */
+void analyses_make_room(struct analyses *analyses, struct engine *engine, const struct analysis_input *input);
 
 void analyses_release_activations(struct analyses *analyses, struct activation_lease *lease); /* an empty one is fine */
 

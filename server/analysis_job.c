@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/json_lines.h"
+#include "server/prober.h"
 #include "server/wait.h"
 
 #define UNSTORED_BYTES_MAX ((size_t)64 << 20) /* results that the database does not hold */
@@ -233,14 +234,12 @@ static bool run_breathe(void *context) {
     return worker_breathe(run->worker, run->engine) && !atomic_load(&run->analysis->cancelled);
 }
 
-/* Makes room for the run among the kept activations. */
-static void run_make_room(const struct run *run, const struct analysis_input *input) {
-    struct analyses *analyses = run->analysis->analyses;
+void analyses_make_room(struct analyses *analyses, struct engine *engine, const struct analysis_input *input) {
     struct analysis_estimate estimate;
     char error[256];
     if (analyses->memory_max == 0) return;
-    if (analysis_estimate(run->engine, input, &estimate, error, sizeof error) != ENGINE_OK) return;
-    uint64_t most = analyses->memory_max, taken = estimate.bytes + engine_idle_bytes(run->engine);
+    if (analysis_estimate(engine, input, &estimate, error, sizeof error) != ENGINE_OK) return;
+    uint64_t most = analyses->memory_max, taken = estimate.bytes + engine_idle_bytes(engine);
     activation_cache_shrink(analyses->activations, taken < most ? most - taken : 0);
 }
 
@@ -268,7 +267,7 @@ static bool run_model(struct run *run) {
         status = analysis_precision_error(run->engine, analysis->model.model, input.precision, &run->max_weight_error, error, sizeof error);
     if (status != ENGINE_OK) return problem_engine(&run->problem, status, error);
     activation_cache_best_prefix(kept, input.model, input.ids, input.n, PREFIX_LEAST, &prefix);
-    run_make_room(run, &input);
+    analyses_make_room(analysis->analyses, run->engine, &input);
     status = analysis_run(run->engine, &input, prefix.activations, &observer, &run->sinks,
                                              &run->sink_count, &activations, error, sizeof error);
     activation_cache_release(kept, &prefix);
@@ -279,8 +278,10 @@ static bool run_model(struct run *run) {
                                    : problem_set(&run->problem, 503, "the server is stopping; ask again when it is back");
     if (status != ENGINE_OK) return problem_engine(&run->problem, status, error);
     bool current = models_lease_current(&analysis->model);
-    if (!current || !activation_cache_put(kept, analysis->id, activations, analysis->excluded, analysis->excluded_count))
+    if (!current || !activation_cache_put(kept, analysis->id, analysis->model.digest, activations, analysis->excluded, analysis->excluded_count))
         activations_destroy(activations);
+    struct prober *prober = analysis->analyses->prober;
+    if (current && prober && prober_note(prober, &analysis->model)) worker_wake(run->worker);
     return current || problem_set(&run->problem, 503, "the model's file was written to while it was being read; ask again");
 }
 

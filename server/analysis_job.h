@@ -45,6 +45,7 @@ struct analysis {
 struct analyses {
     struct models *models;
     struct worker *worker;
+    struct prober *prober; /* may be NULL */
     struct cache *cache;
     struct log *log;
     enum precision precision;

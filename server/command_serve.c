@@ -18,12 +18,11 @@
 #include "server/commands.h"
 #include "server/guard.h"
 #include "server/options.h"
+#include "server/prober.h"
 #include "server/routes.h"
 #include "server/similarities.h"
-#include "server/tiles.h"
 #include "server/version.h"
 
-#define TILES_KEPT 128 /* of 64 KB */
 #define DRAIN_MS 5000
 #define LAST_RESORT_S 15 /* after the signal: whatever still runs then is left behind */
 
@@ -97,6 +96,28 @@ static void *look_at_models(void *context) {
     return NULL;
 }
 
+struct idle {
+    struct worker *worker;
+    struct engine *engine;
+};
+
+static bool idle_breathe(void *context) {
+    const struct idle *idle = context;
+    return worker_breathe_idle(idle->worker, idle->engine);
+}
+
+/* The worker has nothing else to do. */
+static bool run_probes(void *context, struct worker *worker, struct engine *engine) {
+    const struct app *app = context;
+    struct idle idle = {worker, engine};
+    return prober_step(app->prober, engine, idle_breathe, &idle);
+}
+
+static void make_room_for_probe(void *context, struct engine *engine, const struct analysis_input *input) {
+    const struct app *app = context;
+    analyses_make_room(app->analyses, engine, input);
+}
+
 static bool open_parts(struct app *app, char *error, size_t error_size) {
     const struct options *options = app->options;
     struct worker_options worker = {.threads = options->threads, .memory_max = options->memory_max, .queue_max = (size_t)options->queue};
@@ -115,12 +136,16 @@ static bool open_parts(struct app *app, char *error, size_t error_size) {
         return false;
     }
     if (!worker_create(&worker, &app->worker, error, error_size)) return false;
-    struct analyses_options analyses = {.models = app->models, .worker = app->worker, .cache = app->cache, .log = app->log,
+    app->prober = prober_create(app->cache, app->log);
+    struct analyses_options analyses = {.prober = options->probes ? app->prober : NULL, .models = app->models, .worker = app->worker, .cache = app->cache, .log = app->log,
                                         .precision = options->precision, .memory_max = options->memory_max};
     app->analyses = analyses_create(&analyses);
     app->similarities = similarities_create();
-    app->tiles = tiles_create(TILES_KEPT);
-    if (app->analyses && app->similarities && app->tiles) return true;
+    if (app->analyses && app->similarities && app->prober) {
+        prober_set_room(app->prober, make_room_for_probe, app);
+        worker_set_idle(app->worker, run_probes, app);
+        return true;
+    }
     snprintf(error, error_size, "out of memory");
     return false;
 }
@@ -135,7 +160,8 @@ static void close_parts(struct app *app, struct http_server *server, const pthre
     worker_destroy(app->worker);
     analyses_destroy(app->analyses);
     similarities_destroy(app->similarities);
-    tiles_destroy(app->tiles);
+    if (app->prober) prober_stop(app->prober);
+    prober_destroy(app->prober);
     if (looking) pthread_join(*looking, NULL);
     models_destroy(app->models);
     cache_close(app->cache);

@@ -13,6 +13,7 @@ static command_function *const command_table[COMMAND_COUNT] = {
     [COMMAND_ANALYZE] = command_analyze,
     [COMMAND_TOKENIZE] = command_tokenize,
     [COMMAND_MODELS] = command_models,
+    [COMMAND_PROBE] = command_probe,
     [COMMAND_CACHE] = command_cache,
     [COMMAND_VERSION] = command_version,
 };

@@ -1,5 +1,6 @@
 /* route_table.c: everything the server answers, in the order of the documentation. */
 #include "server/route_analyses.h"
+#include "server/route_atlas.h"
 #include "server/route_attention.h"
 #include "server/route_between.h"
 #include "server/route_compare.h"
@@ -17,12 +18,14 @@ static const struct http_route table[] = {
     {"GET", "/readyz", route_readyz},
     {"GET", "/api/v1/version", route_version},
     {"GET", "/api/v1/models", route_models},
+    {"GET", "/api/v1/models/{id}/heads", route_model_heads},
     {"POST", "/api/v1/tokenize", route_tokenize},
     {"POST", "/api/v1/analyses", route_analyses_post},
     {"GET", "/api/v1/analyses", route_analyses_list},
     {"GET", "/api/v1/analyses/{id}", route_analysis_get},
     {"DELETE", "/api/v1/analyses/{id}", route_analysis_delete},
     {"GET", "/api/v1/analyses/{id}/stream", route_analysis_stream},
+    {"GET", "/api/v1/analyses/{id}/lifts.json", route_lifts},
     {"GET", "/api/v1/analyses/{id}/heads.csv", route_heads_csv},
     {"GET", "/api/v1/analyses/{id}/heads.json", route_heads_json},
     {"GET", "/api/v1/analyses/{id}/attention/{layer}/{head}.npy", route_attention_npy},

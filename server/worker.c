@@ -9,6 +9,8 @@
 
 #include "server/wait.h"
 
+#define IDLE_AFTER_MS 500
+
 /* The engine uses its free time after so long without work. */
 enum { IDLE_MS = 50 };
 
@@ -36,6 +38,9 @@ struct worker {
     size_t waiting, queue_max;
     struct worker_read *reads, **reads_end;
     size_t read_count;
+    bool (*idle)(void *context, struct worker *worker, struct engine *engine);
+    void *idle_context;
+    bool idle_wanted;
     char kernels[128];
     int threads;
 };
@@ -152,6 +157,45 @@ bool worker_breathe(struct worker *worker, struct engine *engine) {
     return go_on;
 }
 
+/* ---- idle work --------------------------------------------------------------------------------------------------- */
+
+void worker_set_idle(struct worker *worker, bool (*run)(void *context, struct worker *worker, struct engine *engine), void *context) {
+    pthread_mutex_lock(&worker->lock);
+    worker->idle = run;
+    worker->idle_context = context;
+    pthread_mutex_unlock(&worker->lock);
+}
+
+void worker_wake(struct worker *worker) {
+    pthread_mutex_lock(&worker->lock);
+    worker->idle_wanted = worker->idle != NULL;
+    pthread_cond_signal(&worker->work);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+bool worker_breathe_idle(struct worker *worker, struct engine *engine) {
+    pthread_mutex_lock(&worker->lock);
+    worker_serve_reads(worker, engine);
+    bool go_on = !worker->stopping && worker->waiting == 0;
+    pthread_mutex_unlock(&worker->lock);
+    return go_on;
+}
+
+/* Lock held, let go while it runs. *quiet: nothing came for a while, and idle work goes on without another pause. */
+static void worker_idle(struct worker *worker, bool *quiet) {
+    if (!*quiet) {
+        struct timespec until = wait_until(IDLE_AFTER_MS);
+        *quiet = pthread_cond_timedwait(&worker->work, &worker->lock, &until) == ETIMEDOUT;
+        return;
+    }
+    worker->idle_wanted = false; /* unless it is woken meanwhile */
+    worker->ready = false;
+    pthread_mutex_unlock(&worker->lock);
+    bool more = worker->idle(worker->idle_context, worker, worker->engine);
+    pthread_mutex_lock(&worker->lock);
+    worker->idle_wanted |= more;
+}
+
 /* ---- jobs ------------------------------------------------------------------------------------------------------- */
 
 enum worker_accept worker_submit(struct worker *worker, const char *client, const struct worker_job *job) {
@@ -225,17 +269,22 @@ static void worker_wait(struct worker *worker) {
 
 static void *worker_main(void *argument) {
     struct worker *worker = argument;
+    bool quiet = false;
     pthread_mutex_lock(&worker->lock);
     while (!worker->stopping) {
         if (worker->reads) {
+            quiet = false;
             worker_serve_reads(worker, worker->engine);
         } else if (worker->lines) {
+            quiet = false;
             struct waiting_job *next = worker_next_job(worker);
             worker->ready = false;
             pthread_mutex_unlock(&worker->lock);
             next->job.run(next->job.context, worker, worker->engine);
             free(next);
             pthread_mutex_lock(&worker->lock);
+        } else if (worker->idle_wanted) {
+            worker_idle(worker, &quiet);
         } else {
             worker_wait(worker);
         }

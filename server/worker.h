@@ -4,8 +4,10 @@
  * Jobs      Whole analyses, in a bounded queue, taken fairly: clients in turn, each client's own in order.
  * Reads     Small pieces of work on finished activations (a tile, a few rows) that go first: they run between jobs and, while a
  *           job runs, whenever it calls worker_breathe.
+ * Idle work  A function that runs when there has been nothing to do for a while, and gives up as soon as there is.
  *
- * Threads   Everything may be called from any thread but worker_breathe, which belongs to the running job.
+ * Threads   Everything may be called from any thread but worker_breathe, which belongs to the running job, and worker_breathe_idle,
+ *           which belongs to the idle work.
  */
 #ifndef HEADSCOPE_SERVER_WORKER_H
 #define HEADSCOPE_SERVER_WORKER_H
@@ -53,6 +55,16 @@ size_t worker_waiting(struct worker *worker);
 
 /* Serves the reads that are waiting. False once the worker is stopping: the job must give up. */
 bool worker_breathe(struct worker *worker, struct engine *engine);
+
+/* ---- idle work ----------------------------------------------------------------------------------------------- */
+
+/* From now on `run` is called when nothing has waited for half a second, as long as it returns true, and after that again once
+ * worker_wake was called. Set before the first job. */
+void worker_set_idle(struct worker *worker, bool (*run)(void *context, struct worker *worker, struct engine *engine), void *context);
+/* There may be idle work. */
+void worker_wake(struct worker *worker);
+/* Serves the reads that are waiting. False once a job waits or the worker is stopping: the idle work must give up. */
+bool worker_breathe_idle(struct worker *worker, struct engine *engine);
 
 /* ---- reads ------------------------------------------------------------------------------------------------- */
 

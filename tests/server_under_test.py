@@ -33,7 +33,7 @@ class Server:
         self.cache = cache or os.path.join(self.folder.name, "cache", "analyses.db")
         self.command = [*wrapper, PROGRAM, "serve", "--host", "127.0.0.1", "--port", "0", "--cache", self.cache, *arguments]
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADSCOPE")}
-        self.environment.update({"HEADSCOPE_MODELS": models or models_folder(), "HEADSCOPE_STORES": "off", **(environment or {})})
+        self.environment.update({"HEADSCOPE_MODELS": models or models_folder(), "HEADSCOPE_STORES": "off", "HEADSCOPE_PROBES": "off", **(environment or {})})
         self.process = None
 
     def start(self):

@@ -25,9 +25,6 @@ import { setUpTheme } from './theme.js';
 import { watchToolbar } from './toolbar.js';
 import { watchViews } from './views.js';
 import { formatSpan, watchBetween } from './between.js';
-import { watchBeside } from './beside.js';
-import { watchCompare } from './compare.js';
-import { watchDifference } from './difference.js';
 import { watchDilution } from './dilution.js';
 import { watchFind } from './find.js';
 import * as url from './url_state.js';
@@ -80,7 +77,7 @@ function analyse(input) {
 }
 
 function visit(id) {
-  url.go(`/a/${id}`, { ...store.state, layer: null, head: null, query: null, from: null, to: null, against: null, beside: null });
+  url.go(`/a/${id}`, { ...store.state, layer: null, head: null, query: null, from: null, to: null });
   arrive();
 }
 
@@ -137,9 +134,6 @@ watchFind(store, byId('find'));
 new Grid(store, byId('grid'), choose, actions.define);
 watchDilution(store, byId('depth'));
 watchGroups(store, byId('groups'), choose);
-watchCompare(store, byId('compare'));
-watchBeside(store, byId('beside'));
-watchDifference(store, byId('difference'));
 watchRanking(store, byId('ranking'), choose);
 watchMapPanel(store, byId('map'), {
   retryMap: () => {

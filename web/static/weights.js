@@ -1,6 +1,8 @@
 // Exact weights of the open head. A short text's map is fetched whole, once; of a long one single rows and columns, which are
 // kept while the head is open. Reads are promises; peek() is what is here already.
 
+import * as api from './api.js';
+
 const WHOLE_UP_TO = 384; // tokens: 590 KB of float32
 const KEEP = 256;
 
@@ -9,11 +11,8 @@ export class HeadWeights {
   #cuts = new Map();
   #abort = new AbortController();
 
-  #scale = null;
-
-  // source: a map of the api; scaled: its numbers are shown as shares of the largest, as its pixels are
-  constructor(source, n, scaled = false) {
-    Object.assign(this, { source, n, scaled });
+  constructor(id, layer, head, n) {
+    Object.assign(this, { id, layer, head, n });
   }
 
   close() {
@@ -54,25 +53,17 @@ export class HeadWeights {
   }
 
   async #fetch(axis, index) {
-    const { data } = await this.#read({ [axis]: [index, index + 1] });
+    const { data } = await api.weights(this.id, this.layer, this.head, { [axis]: [index, index + 1] }, this.#abort.signal);
     return data;
   }
 
-  async #read(cut) {
-    const { signal } = this.#abort;
-    if (!this.scaled) return this.source.weights(cut, signal);
-    this.#scale ||= this.source.largest(Math.ceil(Math.log2(Math.max(1, this.n))), signal);
-    const [{ shape, data }, largest] = await Promise.all([this.source.weights(cut, signal), this.#scale]);
-    return { shape, data: largest > 0 ? data.map((v) => v / largest) : data };
-  }
-
   async #fromWhole(axis, index) {
-    this.#whole ||= this.#read({});
+    this.#whole ||= api.weights(this.id, this.layer, this.head, {}, this.#abort.signal);
     let whole;
     try {
       whole = await this.#whole;
     } catch (error) {
-      this.#whole = this.#scale = null;
+      this.#whole = null;
       throw error;
     }
     const [rows, cols] = whole.shape;
