@@ -13,6 +13,11 @@ function decode(base64) {
 }
 
 export class Analysis {
+  // What one layer of heads looks at, and from where: the same analysis has three such views where the model has an encoder and a
+  // decoder ('encoder', 'decoder' and 'cross', from the decoder's text to the encoder's), one where it has not (null).
+  section = null;
+  #views = {};
+
   constructor() {
     this.id = null;
     this.model = null;
@@ -21,14 +26,12 @@ export class Analysis {
     this.target = null;
     this.messages = null; // of a chat, with their tokens
     this.segments = []; // the parts of a pair or a chat: { name, first, end }
-    this.n = 0;
+    this.count = 0; // tokens of the text
     this.estimate = null;
     this.tokens = [];
     this.targetTokens = [];
-    this.pieces = [];
-    this.excluded = [];
-    this.stats = []; // [layer][head] -> { statistic: value }
-    this.thumbs = []; // [layer] -> { rows, cols, max, mean, excluded }
+    this.texts = { source: { pieces: [], excluded: [] }, target: { pieces: [], excluded: [] } };
+    this.parts = {}; // by section: stats [layer][head] -> { statistic: value }, thumbs [layer] -> { rows, cols, max, mean, excluded }
     this.sinks = [];
     this.done = false;
     this.precision = 'float32';
@@ -37,17 +40,74 @@ export class Analysis {
     this.cached = false;
   }
 
+  // The same, looked at in another section. One object a section, so that who compares them sees a change.
+  of(section) {
+    const base = this.base ?? this;
+    if (!base.sections) return base;
+    return base.#view(base.sections.includes(section) ? section : base.sections.at(-2));
+  }
+  #view(section) {
+    this.#views[section] ??= Object.create(this, { section: { value: section }, base: { value: this } });
+    return this.#views[section];
+  }
+
+  // The sections of the model, in the order in which they are computed; null: it has one, without a name.
+  get sections() {
+    return this.model?.sections?.length > 1 ? this.model.sections : null;
+  }
+  // What the server asks for to answer about this section.
+  get where() {
+    return { id: this.id, section: this.section };
+  }
+  layersOf(section) {
+    return (section === 'encoder' ? this.model?.encoder_layers : null) ?? this.model?.layers ?? 0;
+  }
   get layers() {
-    return this.model?.layers ?? 0;
+    return this.layersOf(this.section);
   }
   get heads() {
-    return this.model?.heads ?? 0;
+    return (this.section === 'encoder' ? this.model?.encoder_heads : null) ?? this.model?.heads ?? 0;
+  }
+  get stats() {
+    return this.parts[this.section]?.stats ?? [];
+  }
+  get thumbs() {
+    return this.parts[this.section]?.thumbs ?? [];
   }
   get arrived() {
     return this.stats.length;
   }
+  // Layers of all sections: how many have come, and how many there are.
+  get progress() {
+    const sections = this.sections ?? [null];
+    return {
+      done: sections.reduce((sum, s) => sum + (this.parts[s]?.stats.length ?? 0), 0),
+      all: sections.reduce((sum, s) => sum + this.layersOf(s), 0),
+    };
+  }
   get causal() {
-    return this.model?.causal !== false;
+    return this.sections ? this.section === 'decoder' : this.model?.causal !== false;
+  }
+
+  // Rows of a map are queries, columns keys: two texts in cross-attention, one otherwise.
+  get pieces() {
+    return this.texts[this.section === 'decoder' || this.section === 'cross' ? 'target' : 'source'].pieces;
+  }
+  get keyPieces() {
+    return this.texts[this.section === 'decoder' ? 'target' : 'source'].pieces;
+  }
+  get excluded() {
+    return this.texts[this.section === 'decoder' ? 'target' : 'source'].excluded;
+  }
+  get n() {
+    return this.sections ? this.pieces.length : this.count;
+  }
+  get keys() {
+    return this.sections ? this.keyPieces.length : this.count;
+  }
+  // The longer side of the map.
+  get side() {
+    return Math.max(this.n, this.keys);
   }
 
   // Takes one line; returns its event.
@@ -57,7 +117,7 @@ export class Analysis {
         Object.assign(this, {
           id: line.id,
           model: line.model,
-          n: line.n_tokens,
+          count: line.n_tokens,
           estimate: line.estimate,
           text: line.text ?? null,
           textPair: line.text_pair ?? null,
@@ -69,15 +129,16 @@ export class Analysis {
         break;
       case 'tokens':
         this.tokens = line.tokens;
-        this.pieces = pieces(this.text, line.tokens, this.textPair);
         this.targetTokens = line.target_tokens ?? [];
         this.messages = line.messages ?? this.messages;
         this.segments = segmentsOf(this);
-        this.excluded = this.#exclusions();
+        this.texts.source = { pieces: pieces(this.text, line.tokens, this.textPair), excluded: this.#exclusions(this.tokens) };
+        this.texts.target = { pieces: pieces(this.target, this.targetTokens), excluded: this.#exclusions(this.targetTokens) };
         break;
       case 'layer':
-        this.stats[line.layer] = line.heads.map((h) => h.stats);
-        this.thumbs[line.layer] = {
+        this.parts[line.section ?? null] ??= { stats: [], thumbs: [] };
+        this.parts[line.section ?? null].stats[line.layer] = line.heads.map((h) => h.stats);
+        this.parts[line.section ?? null].thumbs[line.layer] = {
           rows: line.thumbs.rows,
           cols: line.thumbs.cols,
           max: decode(line.thumbs.max),
@@ -95,12 +156,12 @@ export class Analysis {
   }
 
   // The excluded keys, ascending: those that were asked for, else position 0 and every special token.
-  #exclusions() {
+  #exclusions(tokens) {
     if (Array.isArray(this.options.excluded)) return this.options.excluded;
     const asked = this.options.exclude_keys;
     if (Array.isArray(asked)) return asked;
     if (asked === 'none') return [];
-    return this.tokens.flatMap((t, i) => (i === 0 || t.special ? [i] : []));
+    return tokens.flatMap((t, i) => (i === 0 || t.special ? [i] : []));
   }
 
   // A statistic of every head that has arrived: Float64Array [layers * heads], NaN where it does not apply or is yet to come.
@@ -143,7 +204,7 @@ export class Analysis {
     const row = binOf(this.likelyQuery(layer, head), this.n, thumb.rows);
     const from = (head * thumb.rows + row) * thumb.cols;
     const line = thumb.max.subarray(from, from + thumb.cols);
-    return binStart(line.indexOf(Math.max(...line)), this.n, thumb.cols);
+    return binStart(line.indexOf(Math.max(...line)), this.keys, thumb.cols);
   }
 
   // The query that a head's thumbnail shows best: the row whose four brightest cells are brightest together (one bright cell

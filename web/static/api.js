@@ -105,7 +105,12 @@ async function within(time, promise) {
   }
 }
 
-const at = (id) => `/analyses/${encodeURIComponent(id)}`;
+// `where`: an analysis' id, or { id, section } for one with several sections.
+const at = (where) => `/analyses/${encodeURIComponent(where.id ?? where)}`;
+const asks = (where, ...parts) => {
+  const given = [...parts, where.section ? `section=${where.section}` : ''].filter(Boolean).join('&');
+  return given && `?${given}`;
+};
 const range = (cut) =>
   Object.entries(cut)
     .map(([axis, [a, b]]) => `${axis}=${a}:${b}`)
@@ -127,28 +132,28 @@ export const remove = (id) => ask(at(id), { method: 'DELETE' });
 export const share = (id) => json(`/shares/${encodeURIComponent(id)}`);
 
 // Exact weights: { shape, data }. `cut` may hold queries: [a, b] and keys: [c, d], half-open.
-export async function weights(id, layer, head, cut = {}, signal) {
-  const path = `${at(id)}/attention/${layer}/${head}.npy?${range(cut)}`.replace(/\?$/, '');
+export async function weights(where, layer, head, cut = {}, signal) {
+  const path = `${at(where)}/attention/${layer}/${head}.npy${asks(where, range(cut))}`;
   return parseNpy(await read(await ask(path, { accept: '*/*', signal }), 'arrayBuffer'));
 }
 
-export async function tile(id, layer, head, { z, x, y }, pool, signal) {
-  const path = `${at(id)}/attention/${layer}/${head}/tiles/${z}/${x}/${y}?pool=${pool}`;
+export async function tile(where, layer, head, { z, x, y }, pool, signal) {
+  const path = `${at(where)}/attention/${layer}/${head}/tiles/${z}/${x}/${y}${asks(where, `pool=${pool}`)}`;
   return new Uint8Array(await read(await ask(path, { accept: '*/*', signal }), 'arrayBuffer'));
 }
 
 // Heads by what goes from some queries to some keys, both half-open.
-export const between = (id, queries, keys, signal) => json(`${at(id)}/between?${range({ queries, keys })}`, { signal });
+export const between = (where, queries, keys, signal) => json(`${at(where)}/between${asks(where, range({ queries, keys }))}`, { signal });
 
 // Clusters of heads, and a place for each on a plane: by 'js' (what they read) or 'cka' (what they write).
-export const similarity = (id, by, signal) => json(`${at(id)}/similarity.json?by=${by}`, { signal });
-export const dilution = (id, signal) => json(`${at(id)}/dilution.json`, { signal });
+export const similarity = (where, by, signal) => json(`${at(where)}/similarity.json${asks(where, `by=${by}`)}`, { signal });
+export const dilution = (where, signal) => json(`${at(where)}/dilution.json${asks(where)}`, { signal });
 
-export const series = (id, layer, head, signal) => json(`${at(id)}/series/${layer}/${head}.json`, { signal });
+export const series = (where, layer, head, signal) => json(`${at(where)}/series/${layer}/${head}.json${asks(where)}`, { signal });
 
 // Addresses for links that the browser follows itself.
 export const links = {
-  heads: (id) => `${ROOT}${at(id)}/heads.csv`,
-  map: (id, layer, head, ending) => `${ROOT}${at(id)}/attention/${layer}/${head}.${ending}`,
-  series: (id, layer, head) => `${ROOT}${at(id)}/series/${layer}/${head}.json`,
+  heads: (where) => `${ROOT}${at(where)}/heads.csv${asks(where)}`,
+  map: (where, layer, head, ending) => `${ROOT}${at(where)}/attention/${layer}/${head}.${ending}${asks(where)}`,
+  series: (where, layer, head) => `${ROOT}${at(where)}/series/${layer}/${head}.json${asks(where)}`,
 };

@@ -27,22 +27,22 @@ export function watchBetween(store) {
   store.listen((state, changed) => {
     if (!changed.has('analysis', 'phase', 'from', 'to', 'view')) return;
     const a = state.analysis;
-    const to = a ? parseSpan(state.to, a.n) : null;
+    const to = a ? parseSpan(state.to, a.keys) : null;
     const asked = state.view === 'find' && a?.done && to;
     const queries = asked ? queriesOf(a, parseSpan(state.from, a.n), to) : null;
-    const name = asked ? `${a.id} ${formatSpan(queries)} ${formatSpan(to)}` : '';
+    const name = asked ? `${a.id} ${a.section} ${formatSpan(queries)} ${formatSpan(to)}` : '';
     if (name === wanted) return;
     wanted = name;
     clearTimeout(timer);
     abort?.abort();
     if (!name) return store.set({ between: null, betweenError: null });
-    timer = setTimeout(() => ask(name, a.id, queries, to), WAIT);
+    timer = setTimeout(() => ask(name, a.where, queries, to), WAIT);
   });
 
-  async function ask(name, id, queries, keys) {
+  async function ask(name, where, queries, keys) {
     abort = new AbortController();
     try {
-      const { items, offset_profile: profile } = await api.between(id, queries, keys, abort.signal);
+      const { items, offset_profile: profile } = await api.between(where, queries, keys, abort.signal);
       if (name === wanted) store.set({ between: { name, items, profile: profile ?? null, rows: Math.max(0, ...items.map((i) => i.rows ?? 0)) }, betweenError: null });
     } catch (error) {
       if (name === wanted && error.kind !== 'aborted') store.set({ between: null, betweenError: error });

@@ -162,11 +162,12 @@ export class Composer {
     }
     if (!changed.has('phase', 'analysis', 'clock')) return;
     const a = state.analysis;
-    const share = state.phase === 'running' && a?.layers ? a.arrived / a.layers : 0;
+    const { done, all } = a?.progress ?? { done: 0, all: 0 };
+    const share = state.phase === 'running' && all ? done / all : 0;
     this.#progress.hidden = !this.#running;
     this.#progress.firstChild.style.transform = `scaleX(${share})`;
-    this.#progress.setAttribute('aria-valuenow', state.phase === 'running' ? (a?.arrived ?? 0) : 0);
-    this.#progress.setAttribute('aria-valuemax', a?.layers ?? 0);
+    this.#progress.setAttribute('aria-valuenow', state.phase === 'running' ? done : 0);
+    this.#progress.setAttribute('aria-valuemax', all);
     this.#timing.textContent = timing(state, this.#model());
   }
 }
@@ -178,7 +179,8 @@ function timing({ phase, analysis }, model) {
   if (phase === 'starting') return 'Asking the server';
   if (phase === 'queued') return 'Waiting in the queue';
   if (phase === 'running') {
-    return analysis.arrived ? `Layer ${analysis.arrived} of ${analysis.layers}` : 'No layer yet';
+    const { done, all } = analysis.progress;
+    return done ? `Layer ${done} of ${all}` : 'No layer yet';
   }
   if (phase !== 'done') return '';
   if (analysis.cached) return 'From the cache';

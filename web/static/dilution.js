@@ -37,14 +37,14 @@ export function watchDilution(store, panel) {
   });
 
   async function ask(a) {
-    const name = a.done ? a.id : '';
+    const name = a.done ? `${a.id} ${a.section}` : '';
     if (name === wanted) return;
     wanted = name;
     found = null;
     words.textContent = name ? '\u2026' : 'Once all layers are done.';
     if (!name) return;
     try {
-      const answer = await api.dilution(name);
+      const answer = await api.dilution(a.where);
       if (name !== wanted) return;
       found = answer;
       words.textContent = a.n < 100 ? `${a.n} tokens are few for this: the curves say little past their own length.` : '';

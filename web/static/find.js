@@ -81,7 +81,7 @@ export function watchFind(store, panel) {
 
   function draw(state) {
     const a = state.analysis;
-    const [q, k] = [parseSpan(state.from, a.n), parseSpan(state.to, a.n)];
+    const [q, k] = [parseSpan(state.from, a.n), parseSpan(state.to, a.keys)];
     name(from, a, q, 'any token', slot === 'from');
     name(to, a, k, 'a token', slot === 'to');
     swap.hidden = !(q && k);

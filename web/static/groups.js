@@ -40,14 +40,14 @@ export function watchGroups(store, panel, choose) {
   });
 
   async function ask({ analysis: a, by: kind }) {
-    const name = a.done ? `${a.id} ${kind}` : '';
+    const name = a.done ? `${a.id} ${a.section} ${kind}` : '';
     if (name === wanted) return;
     wanted = name;
     store.set({ groups: null });
     words.textContent = name ? 'Comparing every head with every other \u2026' : 'Once all layers are done.';
     if (!name) return;
     try {
-      const found = await api.similarity(a.id, kind);
+      const found = await api.similarity(a.where, kind);
       if (name !== wanted) return;
       const sizes = [];
       for (const group of found.clusters) sizes[group] = (sizes[group] ?? 0) + 1;

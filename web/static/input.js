@@ -70,7 +70,7 @@ export function segmentsOf({ tokens, textPair, messages }) {
   ];
 }
 
-const PARTS = { first: 'first text', second: 'second text' };
+const PARTS = { first: 'first text', second: 'second text', target: 'target: its tokens ask', source: 'source: its tokens are read' };
 export const partName = (name) => PARTS[name] ?? name;
 
 // The questions that parts suggest, which of them reads which: [[reader, read]...]; in a causal model only what stands before.

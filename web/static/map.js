@@ -5,7 +5,7 @@ import { parseSpan } from './between.js';
 import { colours, h, sizeCanvas } from './dom.js';
 import { drawAxes, drawProfiles } from './map_axes.js';
 import { drawBands } from './map_bands.js';
-import { drawOutlines, drawUnseen } from './map_marks.js';
+import { drawBeyond, drawOutlines, drawUnseen } from './map_marks.js';
 import { clampView, contentView, fitView, isFitted, mapLayout, zoomView } from './map_layout.js';
 import { listenToMap } from './map_input.js';
 import { paintWindow } from './map_paint.js';
@@ -38,7 +38,7 @@ export class HeadMap {
     store.listen((state, changed) => {
       if (changed.has('analysis') && this.analysis !== state.analysis) {
         this.analysis = state.analysis;
-        if (state.analysis) this.setView(fitView(state.analysis.n));
+        if (state.analysis) this.setView(fitView(state.analysis.side));
       }
       this.draw();
     });
@@ -47,14 +47,14 @@ export class HeadMap {
   #measure() {
     const width = Math.min(WIDTH_MAX, this.place.clientWidth);
     if (width < 120) return;
-    this.layout = mapLayout(width, this.analysis?.n ?? 1);
+    this.layout = mapLayout(width, this.analysis?.side ?? 1);
     Object.assign(this.canvas.dataset, { x: this.layout.x, y: this.layout.y, size: this.layout.size });
     this.draw();
   }
 
   setView(view) {
     if (!this.analysis) return;
-    this.view = clampView(view, this.analysis.n);
+    this.view = clampView(view, this.analysis.side);
     // A finger on the whole map scrolls the page, on a part of it moves the part.
     this.canvas.style.touchAction = this.fitted ? 'pan-y' : 'none';
     this.onView();
@@ -62,13 +62,13 @@ export class HeadMap {
   }
 
   get fitted() {
-    return !this.analysis || isFitted(this.view, this.analysis.n);
+    return !this.analysis || isFitted(this.view, this.analysis.side);
   }
   fit() {
-    this.setView(fitView(this.analysis.n));
+    this.setView(fitView(this.analysis.side));
   }
   zoom(factor, fx = 0.5, fy = 0.5) {
-    this.setView(zoomView(this.view, factor, fx, fy, this.analysis.n));
+    this.setView(zoomView(this.view, factor, fx, fy, this.analysis.side));
   }
 
   // The view around what this head reads most, or null where that is the whole map.
@@ -76,7 +76,7 @@ export class HeadMap {
     const { layer, head, pool } = this.store.state;
     const thumb = this.analysis?.thumbs[layer];
     if (!thumb) return null;
-    return contentView(thumb[pool], head * thumb.rows * thumb.cols, thumb.rows, thumb.cols, this.analysis.n);
+    return contentView(thumb[pool], head * thumb.rows * thumb.cols, thumb.rows, thumb.cols, this.analysis.n, this.analysis.keys);
   }
 
   // Brings a token into view, if it is not.
@@ -106,6 +106,7 @@ export class HeadMap {
     context.fillRect(l.x, l.y, l.size, l.size);
     context.drawImage(this.#inside, l.x, l.y, l.size, l.size);
     if (a.causal) drawUnseen(context, c, l, this.view);
+    else if (a.n !== a.keys) drawBeyond(context, c, l, this.view, a);
     context.strokeStyle = c.line;
     context.lineWidth = 1;
     context.strokeRect(l.x - 0.5, l.y - 0.5, l.size + 1, l.size + 1);
@@ -120,7 +121,7 @@ export class HeadMap {
   #focus(state) {
     const token = chosen(state);
     const reads = state.side === 'reads';
-    const asked = state.view === 'find' ? (parseSpan(state.to, this.analysis.n)?.[0] ?? null) : null;
+    const asked = state.view === 'find' ? (parseSpan(state.to, this.analysis.keys)?.[0] ?? null) : null;
     return {
       query: state.hoverQuery ?? (reads ? token : null),
       key: state.hoverKey ?? (reads ? asked : token),
@@ -134,6 +135,7 @@ export class HeadMap {
     const v = this.view;
     const key = [
       name,
+      this.analysis.section,
       layer,
       head,
       pool,

@@ -27,12 +27,13 @@ export function drawAxes(context, c, l, view, a, focus) {
   const taken = { x: focus.key, y: focus.query };
   for (const axis of ['x', 'y']) {
     const from = axis === 'x' ? view.key : view.query;
+    const pieces = axis === 'x' ? a.keyPieces : a.pieces;
     const step = fit ? 1 : tickStep(view.span, l.size, axis === 'x' ? 44 : 28);
-    for (let i = Math.ceil(from / step) * step; i < Math.min(a.n, from + view.span); i += step) {
+    for (let i = Math.ceil(from / step) * step; i < Math.min(pieces.length, from + view.span); i += step) {
       const at = (i + 0.5 - from) * pitch;
       if (at < 0 || at > l.size) continue;
       if (taken[axis] !== null && Math.abs(i - taken[axis]) * pitch < (fit ? size : 15)) continue;
-      mark(context, l, axis, at, fit ? label(a.pieces[i], characters) : String(i), fit ? size : 11, 400, c.soft, !fit, c);
+      mark(context, l, axis, at, fit ? label(pieces[i], characters) : String(i), fit ? size : 11, 400, c.soft, !fit, c);
     }
   }
   focusLabel('x', focus.key, view.key, c.key);
@@ -42,7 +43,7 @@ export function drawAxes(context, c, l, view, a, focus) {
     if (token === null) return;
     const at = (token + 0.5 - from) * pitch;
     if (at < 0 || at > l.size) return;
-    mark(context, l, axis, at, label(a.pieces[token], characters), Math.max(11, size), 700, colour, false, c);
+    mark(context, l, axis, at, label((axis === 'x' ? a.keyPieces : a.pieces)[token], characters), Math.max(11, size), 700, colour, false, c);
   }
 }
 

@@ -16,7 +16,7 @@ export function listenToMap(map) {
   const at = ({ offsetX, offsetY }) => {
     const { layout: l, view: v, analysis: a } = map;
     if (!l || !a) return null;
-    const key = tokenAt(offsetX, l.x, l, v.key, v.span, a.n);
+    const key = tokenAt(offsetX, l.x, l, v.key, v.span, a.keys);
     const query = tokenAt(offsetY, l.y, l, v.query, v.span, a.n);
     return key < 0 || query < 0 || (a.causal && key > query) ? null : { key, query };
   };
@@ -116,10 +116,10 @@ export function listenToMap(map) {
   // Arrows walk over the cells: up and down among the queries, left and right among the keys that the query sees.
   function step(dq, dk) {
     const { state } = store;
-    const { n, causal } = map.analysis;
+    const { n, keys, causal } = map.analysis;
     const token = chosen(state) ?? 0;
-    const query = clamp((state.hoverQuery ?? token) + dq, 0, n - 1);
-    const key = clamp((state.hoverKey ?? Math.min(query, token)) + dk, 0, causal ? query : n - 1);
+    const query = clamp((state.hoverQuery ?? Math.min(token, n - 1)) + dq, 0, n - 1);
+    const key = clamp((state.hoverKey ?? Math.min(query, token, keys - 1)) + dk, 0, causal ? query : keys - 1);
     hover({ query, key });
     map.reveal(query, key);
   }

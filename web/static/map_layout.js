@@ -67,16 +67,15 @@ export function levelSize(n, level) {
 }
 
 // The tiles of a level that a view touches. Causal maps have nothing above the diagonal, so those tiles are not asked for.
-export function tilesFor(view, level, n, causal) {
+export function tilesFor(view, level, n, causal, keys = n) {
   const step = TILE * 2 ** level;
-  const size = levelSize(n, level);
+  const [high, wide] = [levelSize(n, level), levelSize(keys, level)];
   const tiles = [];
-  const last = (from) => Math.min(n, from + view.span);
-  for (let y = Math.floor(view.query / step); y * step < last(view.query); y++) {
-    for (let x = Math.floor(view.key / step); x * step < last(view.key); x++) {
+  for (let y = Math.floor(view.query / step); y * step < Math.min(n, view.query + view.span); y++) {
+    for (let x = Math.floor(view.key / step); x * step < Math.min(keys, view.key + view.span); x++) {
       if (causal && x > y) continue;
-      const w = Math.min(TILE, size - x * TILE);
-      const h = Math.min(TILE, size - y * TILE);
+      const w = Math.min(TILE, wide - x * TILE);
+      const h = Math.min(TILE, high - y * TILE);
       if (w > 0 && h > 0) tiles.push({ z: level, x, y, w, h });
     }
   }
@@ -104,8 +103,8 @@ export function labelsFit(span, pixels) {
 }
 
 // The smallest view that holds every cell of a rows x cols map that reaches `share` of its peak, a little air around it;
-// null if that is nearly the whole map. Cell (r, c) stands for tokens [r n / rows, (r + 1) n / rows).
-export function contentView(bytes, offset, rows, cols, n, share = 0.35) {
+// null if that is nearly the whole map. Cell (r, c) stands for the queries [r n / rows, (r + 1) n / rows), and for keys likewise.
+export function contentView(bytes, offset, rows, cols, n, keys = n, share = 0.35) {
   let peak = 0;
   for (let i = 0; i < rows * cols; i++) peak = Math.max(peak, bytes[offset + i]);
   if (!peak) return null;
@@ -116,9 +115,9 @@ export function contentView(bytes, offset, rows, cols, n, share = 0.35) {
       [r0, r1, c0, c1] = [Math.min(r0, r), Math.max(r1, r), Math.min(c0, c), Math.max(c1, c)];
     }
   }
-  const scale = n / rows;
-  const span = (Math.max(r1 - r0, c1 - c0) + 3) * scale;
-  if (span > 0.9 * n) return null;
-  const middle = (a, b) => ((a + b + 1) / 2) * scale - span / 2;
-  return clampView({ key: middle(c0, c1), query: middle(r0, r1), span }, n);
+  const [high, wide] = [n / rows, keys / cols];
+  const span = Math.max((r1 - r0 + 3) * high, (c1 - c0 + 3) * wide);
+  if (span > 0.9 * Math.max(n, keys)) return null;
+  const middle = (a, b, scale) => ((a + b + 1) / 2) * scale - span / 2;
+  return clampView({ key: middle(c0, c1, wide), query: middle(r0, r1, high), span }, Math.max(n, keys));
 }

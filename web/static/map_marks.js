@@ -29,6 +29,14 @@ export function drawUnseen(context, c, l, view) {
   context.restore();
 }
 
+// Of two texts the shorter one ends before the square does.
+export function drawBeyond(context, c, l, view, a) {
+  const [x, y] = [Math.min(l.x + l.size, xOf(a.keys, l, view)), Math.min(l.y + l.size, yOf(a.n, l, view))];
+  context.fillStyle = c.paper;
+  if (x < l.x + l.size) context.fillRect(x, l.y, l.x + l.size - x, l.size);
+  if (y < l.y + l.size) context.fillRect(l.x, y, l.size, l.y + l.size - y);
+}
+
 // focus: { query, key, pinned }, each a token or null. A row ends where its query's sight ends; thin ones are at least 3 pixels.
 export function drawOutlines(context, c, l, view, a, { query, key, pinned }) {
   context.save();
@@ -43,7 +51,7 @@ export function drawOutlines(context, c, l, view, a, { query, key, pinned }) {
     context.globalAlpha = alpha;
     context.strokeStyle = c.query;
     const start = Math.max(l.x - 4, xOf(0, l, view));
-    const end = xOf(a.causal ? q + 1 : a.n, l, view);
+    const end = xOf(a.causal ? q + 1 : a.keys, l, view);
     if (end > l.x) context.strokeRect(start - 0.5, yOf(q, l, view) + off, end - start + 1, thick + 1);
   };
   if (pinned !== null && pinned !== query && pinned < a.n) row(pinned, 0.45);

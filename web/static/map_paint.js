@@ -8,15 +8,15 @@ const TILE = 256;
 
 // what: { analysis, layer, head, tiles (or null), pool, hideSinks }. Result: the canvas, painted, size x size device pixels.
 export function paintWindow(canvas, size, view, table, what) {
-  const { n, causal } = what.analysis;
-  const level = levelFor(view.span, size, n);
+  const { n, keys, side, causal } = what.analysis;
+  const level = levelFor(view.span, size, side);
   const unit = 2 ** level;
   const c0 = Math.floor(view.key / unit);
   const r0 = Math.floor(view.query / unit);
-  const w = Math.ceil(Math.min(n, view.key + view.span) / unit) - c0;
+  const w = Math.ceil(Math.min(keys, view.key + view.span) / unit) - c0;
   const h = Math.ceil(Math.min(n, view.query + view.span) / unit) - r0;
   const bytes = new Uint8Array(w * h);
-  const wanted = tilesFor(view, level, n, causal);
+  const wanted = tilesFor(view, level, n, causal, keys);
   for (const tile of wanted) {
     const data = what.tiles?.bytes(tile, what.pool);
     if (data) copyTile(bytes, w, h, c0, r0, tile, data);
@@ -56,12 +56,12 @@ function fillFromThumb(bytes, w, h, c0, r0, tile, unit, { analysis, layer, head,
   const thumb = analysis.thumbs[layer];
   if (!thumb) return;
   const { rows, cols } = thumb;
-  const { n } = analysis;
+  const { n, keys } = analysis;
   const base = head * rows * cols;
   const x0 = Math.max(0, tile.x * TILE - c0);
   const x1 = Math.min(w, tile.x * TILE + tile.w - c0);
   const bins = Int32Array.from({ length: Math.max(0, x1 - x0) }, (_, i) =>
-    binOf(Math.min(n - 1, (c0 + x0 + i) * unit), n, cols),
+    binOf(Math.min(keys - 1, (c0 + x0 + i) * unit), keys, cols),
   );
   for (let y = Math.max(0, tile.y * TILE - r0); y < Math.min(h, tile.y * TILE + tile.h - r0); y++) {
     const row = base + binOf(Math.min(n - 1, (r0 + y) * unit), n, rows) * cols;

@@ -95,7 +95,7 @@ export function watchMapPanel(store, panel, actions) {
   }
 
   function name2(kind, a, token) {
-    const { text, place: at } = naming(a.pieces[token], token);
+    const { text, place: at } = naming((kind === 'key' ? a.keyPieces : a.pieces)[token], token);
     return h('span', { class: `swatch-${kind}` }, h('bdi', {}, `\u201c${text}\u201d`), `\u202f${at}`);
   }
 
@@ -120,11 +120,11 @@ export function watchMapPanel(store, panel, actions) {
     const link = (words2, href) => h('a', { href, download: true }, words2);
     files.replaceChildren(
       'Exact weights: ',
-      link('map.npy', api.links.map(a.id, layer, head, 'npy')),
+      link('map.npy', api.links.map(a.where, layer, head, 'npy')),
       ' ',
-      link('map.png', api.links.map(a.id, layer, head, 'png')),
+      link('map.png', api.links.map(a.where, layer, head, 'png')),
       ' ',
-      link('series.json', api.links.series(a.id, layer, head)),
+      link('series.json', api.links.series(a.where, layer, head)),
     );
   }
   return map;

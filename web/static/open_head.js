@@ -10,23 +10,30 @@ import { HeadWeights } from './weights.js';
 export function chosen(state) {
   const hover = state.side === 'reads' ? state.hoverQuery : state.hoverKey;
   const token = hover ?? state.query ?? (state.side === 'reads' ? state.autoQuery : state.autoKey) ?? null;
-  return token !== null && state.analysis && token < state.analysis.n ? token : null;
+  return token !== null && state.analysis && token < (state.side === 'reads' ? state.analysis.n : state.analysis.keys) ? token : null;
+}
+
+// Pins a token of one axis. Where both are one text it stays on the side that is looked at; of two texts, the token says which.
+export function pin(store, token, axis) {
+  const { analysis, side } = store.state;
+  const crossed = analysis?.section === 'cross';
+  store.set({ query: token, side: crossed ? (axis === 'keys' ? 'readers' : 'reads') : side, hoverQuery: null, hoverKey: null });
 }
 
 // The thumbnail knows the bin that is worth showing; the series know the token in it: the query that reads most off the sinks,
 // and the key that receives most.
 function likely(a, series, { autoQuery, autoKey }) {
-  const bins = Math.min(48, a.n);
-  const best = (from, score) => {
-    const bin = binOf(from, a.n, bins);
+  const best = (from, n, score) => {
+    const bins = Math.min(48, n);
+    const bin = binOf(from, n, bins);
     let at = from;
-    for (let i = binStart(bin, a.n, bins); i < binStart(bin + 1, a.n, bins); i++) if (score(i) > score(at)) at = i;
+    for (let i = binStart(bin, n, bins); i < binStart(bin + 1, n, bins); i++) if (score(i) > score(at)) at = i;
     return at;
   };
   const excluded = new Set(a.excluded);
   return {
-    autoQuery: best(autoQuery, (i) => -(series.sink_mass[i] ?? 1)),
-    autoKey: best(autoKey, (i) => (excluded.has(i) ? -1 : (series.received[i] ?? -1))),
+    autoQuery: best(autoQuery, a.n, (i) => -(series.sink_mass[i] ?? 1)),
+    autoKey: best(autoKey, a.keys, (i) => (excluded.has(i) ? -1 : (series.received[i] ?? -1))),
   };
 }
 
@@ -57,8 +64,8 @@ export function watchOpenHead(store) {
       analysis: a,
       layer,
       head,
-      weights: new HeadWeights(a.id, layer, head, a.n),
-      tiles: new Tiles(a.id, layer, head, (error) => {
+      weights: new HeadWeights(a.where, layer, head, a.side),
+      tiles: new Tiles(a.where, layer, head, (error) => {
         if (store.state.open !== next) return;
         if (error) store.set({ mapError: error });
         else store.touch('tiles');
@@ -66,7 +73,7 @@ export function watchOpenHead(store) {
     };
     wanted = '';
     store.set({ open: next, row: null, series: null });
-    api.series(a.id, layer, head).then(
+    api.series(a.where, layer, head).then(
       (series) => store.state.open === next && store.set({ series, ...likely(a, series, store.state) }),
       (error) => store.state.open === next && error.kind !== 'aborted' && store.set({ mapError: error }),
     );

@@ -44,7 +44,7 @@ export function watchRanking(store, panel, choose) {
     filled = shape;
     title.replaceChildren(state.view === 'find' ? 'Heads' : 'Heads that stand out', h('small', {}, 'on this text, by'));
     table.hidden = !a.done;
-    if (a.done) table.href = links.heads(a.id);
+    if (a.done) table.href = links.heads(a.where);
     const name = rankOf(state);
     select.value = name;
     const { items, median } = ranked(state, name, (head) => hasType(state, head, state.type));

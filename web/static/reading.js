@@ -2,7 +2,7 @@
 
 import { h, segments } from './dom.js';
 import { format, percent, weight } from './format.js';
-import { chosen } from './open_head.js';
+import { chosen, pin } from './open_head.js';
 import { RowStrip } from './row_strip.js';
 import { isThin, statistic, whyAbsent } from './statistics.js';
 import { TextView } from './text_view.js';
@@ -60,7 +60,7 @@ export function watchReading(store, panel, actions) {
           ? { hoverKey: token, hoverQuery: token === null ? null : chosen(store.state) }
           : { hoverQuery: token, hoverKey: token === null ? null : chosen(store.state) },
       ),
-    pin: (token) => token !== null && store.set({ query: token, hoverQuery: null, hoverKey: null }),
+    pin: (token) => token !== null && pin(store, token, store.state.side === 'reads' ? 'keys' : 'queries'),
   });
 
   store.listen((state, changed) => {
@@ -76,8 +76,8 @@ export function watchReading(store, panel, actions) {
     const token = chosen(state);
     title.replaceChildren();
     if (token === null || state.layer === null) return void title.append('The text');
-    const { text, place: at } = naming(state.analysis.pieces[token], token);
     const reads = state.side === 'reads';
+    const { text, place: at } = naming((reads ? state.analysis.pieces : state.analysis.keyPieces)[token], token);
     title.append(
       reads ? 'What ' : 'Who attends to ',
       h('span', { class: reads ? 'swatch-query' : 'swatch-key' }, h('bdi', {}, `\u201c${text}\u201d`), `\u202f${at}`),
@@ -108,23 +108,23 @@ export function watchReading(store, panel, actions) {
       scale: state.scale,
       mark: reads ? state.hoverKey : state.hoverQuery,
     });
-    list.replaceChildren(...best.map(([token, w]) => line(a, token, w, best[0][1])));
+    list.replaceChildren(...best.map(([token, w]) => line(a, reads, token, w, best[0][1])));
     rest.textContent = restWords(reads, { shown, sunk, more, hidden: hidden.size });
     invite(a, reads, found.token, best[0]);
   }
 
   // From what this head reads to the heads that read the same.
   function invite(a, reads, token, strongest) {
-    wider.hidden = !strongest;
+    wider.hidden = !strongest || a.section === 'cross';
     if (!strongest) return;
     const [query, key] = reads ? [token, strongest[0]] : [strongest[0], token];
-    const name = (kind, i) => h('span', { class: `swatch-${kind}` }, h('bdi', {}, `\u201c${naming(a.pieces[i], i).text}\u201d`));
+    const name = (kind, i) => h('span', { class: `swatch-${kind}` }, h('bdi', {}, `\u201c${naming((kind === 'key' ? a.keyPieces : a.pieces)[i], i).text}\u201d`));
     wider.replaceChildren('Which heads read ', name('key', key), ' from ', name('query', query), '?');
     wider.onclick = () => actions.find([query, query + 1], [key, key + 1]);
   }
 
-  function line(a, token, w, most) {
-    const { text, place: at } = naming(a.pieces[token], token);
+  function line(a, reads, token, w, most) {
+    const { text, place: at } = naming((reads ? a.keyPieces : a.pieces)[token], token);
     const fill = h('i', {});
     fill.style.width = `${Math.max(0.4, (100 * w) / Math.max(most, 0.25))}%`;
     return h(
@@ -135,7 +135,7 @@ export function watchReading(store, panel, actions) {
         {
           type: 'button',
           title: 'Choose this token',
-          onclick: () => store.set({ query: token, hoverQuery: null, hoverKey: null }),
+          onclick: () => pin(store, token, reads ? 'keys' : 'queries'),
         },
         h('span', { class: 'token' }, h('bdi', {}, `\u201c${text}\u201d`), h('small', {}, at)),
         h('span', { class: 'track' }, fill),

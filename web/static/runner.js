@@ -48,7 +48,7 @@ export class Runner {
             kind: 'cancelled',
             title: 'Cancelled',
             again: true,
-            detail: `${analysis.arrived} of ${analysis.layers} layers were done. Nothing has been kept.`,
+            detail: `${analysis.progress.done} of ${analysis.progress.all} layers were done. Nothing has been kept.`,
           }
         : null,
     });
@@ -84,7 +84,7 @@ export class Runner {
     try {
       const { cached } = await start((line) => {
         if (live()) quiet ? analysis.apply(line) : this.#take(analysis, line, how);
-        if (analysis.arrived) clearInterval(waiting);
+        if (analysis.progress.done) clearInterval(waiting);
       }, abort.signal);
       if (!live()) return;
       this.#abort = null;
@@ -93,7 +93,7 @@ export class Runner {
       if (quiet) this.#swap(analysis, how);
       this.store.set({ phase: 'done' });
       this.store.touch('analysis');
-      if (!quiet) this.places.announce(`${analysis.layers} layers of ${analysis.heads} heads are drawn.`);
+      if (!quiet) this.places.announce(`${analysis.progress.all} layers of ${analysis.heads} heads are drawn.`);
     } catch (error) {
       if (live()) this.#fail(error, analysis);
     } finally {
@@ -102,9 +102,15 @@ export class Runner {
   }
 
   #swap(analysis, how) {
-    this.store.set({ analysis, draft: how === 'draft', hoverQuery: null, hoverKey: null });
-    this.places.arrived(analysis);
+    const shown = this.#shown(analysis);
+    this.store.set({ analysis: shown, draft: how === 'draft', hoverQuery: null, hoverKey: null });
+    this.places.arrived(shown);
     if (how === 'kept') this.places.opened(analysis.id, how);
+  }
+
+  // The part of an encoder and a decoder that is looked at; the analysis itself where there is one.
+  #shown(analysis) {
+    return analysis.of(this.store.state.section);
   }
 
   // Nothing is drawn yet: is it running, or does it wait for others?
@@ -112,7 +118,7 @@ export class Runner {
     if (!analysis.id) return this.store.set({ phase: 'queued' });
     try {
       const state = await api.stateOf(analysis.id, signal);
-      const open = this.store.state.analysis === analysis && !analysis.arrived && !signal.aborted;
+      const open = this.store.state.analysis === this.#shown(analysis) && !analysis.progress.done && !signal.aborted;
       if (open && (state === 'queued' || state === 'running')) this.store.set({ phase: state });
     } catch {
       // the stream will tell
@@ -123,8 +129,9 @@ export class Runner {
     const event = analysis.apply(line);
     if (event === 'tokens') {
       this.places.input(inputOf(analysis)); // token ids may come without a text
-      this.store.set({ phase: 'running', analysis, hoverQuery: null, hoverKey: null, hoverHead: null });
-      this.places.arrived(analysis);
+      const shown = this.#shown(analysis);
+      this.store.set({ phase: 'running', analysis: shown, hoverQuery: null, hoverKey: null, hoverHead: null });
+      this.places.arrived(shown);
     } else if (event === 'layer') {
       this.store.set({ phase: 'running' });
     } else if (event === 'done') {
@@ -136,7 +143,8 @@ export class Runner {
   #fail(error, analysis) {
     this.#abort = null;
     const titles = { network: 'The server is gone', cut: 'Cut short', problem: 'This did not work' };
-    const drawn = analysis.arrived ? ` ${analysis.arrived} of ${analysis.layers} layers are drawn; they are not kept.` : '';
+    const { done, all } = analysis.progress;
+    const drawn = done ? ` ${done} of ${all} layers are drawn; they are not kept.` : '';
     const missing = error.status === 404;
     this.store.set({
       phase: this.#rest(),

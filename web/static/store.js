@@ -54,6 +54,7 @@ export const VIEW_DEFAULTS = {
   query: null, // the pinned token
   scale: 'sqrt',
   sinks: 'hidden',
+  section: 'decoder', // of a model with an encoder and a decoder: which heads are shown
   paint: 'maps', // or the column that colours the grid
   pool: 'max',
   side: 'reads', // what the chosen token reads, or 'readers': who reads it

@@ -1,17 +1,18 @@
-// The text as the open head reads it: one span a token, text nodes only, shaded by the row or column of the chosen token.
+// The text as the open head reads it: one span a token, text nodes only, shaded by the row or column of the chosen token. In
+// cross-attention there are two: the target, whose tokens are queries, and the source, whose tokens are keys.
 
 import { h, onHover } from './dom.js';
-import { chosen } from './open_head.js';
-import { tokenOf, tokenSpans, tokenStep } from './token_spans.js';
+import { chosen, pin } from './open_head.js';
+import { heading, tokenOf, tokenSpans, tokenStep } from './token_spans.js';
 
 const LEVELS = 24; // steps of shading; steps that stay the same touch nothing
 
 export class TextView {
   box = h('div', { class: 'text', tabindex: 0, role: 'listbox', 'aria-label': 'The text; arrows move among tokens' });
-  #spans = [];
-  #levels = new Uint8Array(0);
+  #spans = { queries: [], keys: [] }; // the same array where both are one text
+  #levels = new Map(); // of each array of spans, as it is shaded
   #analysis = null;
-  #chosen = -1;
+  #chosen = null; // its span
   #kind = '';
 
   constructor(store, place) {
@@ -26,41 +27,53 @@ export class TextView {
   }
 
   #listen() {
-    const at = (event) => tokenOf(event, this.box);
-    const hover = (token) =>
-      this.store.set(
-        this.store.state.side === 'reads' ? { hoverQuery: token, hoverKey: null } : { hoverQuery: null, hoverKey: token },
-      );
-    onHover(this.box, at, hover);
+    const at = (event) => {
+      const token = tokenOf(event, this.box);
+      return token === null ? null : { token, axis: this.#axisOf(event.target.closest('[data-i]')) };
+    };
+    const hover = (found) => {
+      const axis = found?.axis ?? this.#axis();
+      const token = found?.token ?? null;
+      this.store.set(axis === 'queries' ? { hoverQuery: token, hoverKey: null } : { hoverQuery: null, hoverKey: token });
+    };
+    onHover(this.box, at, hover, (a, b) => a?.token === b?.token && a?.axis === b?.axis);
     this.box.addEventListener('click', (event) => {
-      const token = at(event);
-      if (token !== null) this.#pin(token);
+      const found = at(event);
+      if (found) pin(this.store, found.token, found.axis);
     });
     this.box.addEventListener('keydown', (event) => this.#key(event));
   }
 
-  #pin(token) {
-    this.store.set({ query: token, hoverQuery: null, hoverKey: null });
+  // The axis that the chosen token is on.
+  #axis() {
+    return this.store.state.side === 'reads' ? 'queries' : 'keys';
+  }
+  #axisOf(span) {
+    if (this.#spans.queries === this.#spans.keys) return this.#axis();
+    return this.#spans.keys.includes(span) ? 'keys' : 'queries';
   }
 
   #key(event) {
-    if (event.altKey || event.ctrlKey || event.metaKey || !this.#spans.length) return;
-    const token = tokenStep(this.#spans, Math.max(0, this.#chosen), event.key);
+    const spans = this.#spans[this.#axis()];
+    if (event.altKey || event.ctrlKey || event.metaKey || !spans.length) return;
+    const token = tokenStep(spans, Math.max(0, spans.indexOf(this.#chosen)), event.key);
     if (token === null && event.key !== 'Escape') return;
     event.preventDefault();
     if (token === null) return this.store.set({ query: null });
-    this.#pin(token);
-    this.#reveal(this.#spans[token]);
+    pin(this.store, token, this.#axis());
+    this.#reveal(spans[token]);
   }
 
   #build(analysis) {
     this.#analysis = analysis;
-    this.#chosen = -1;
-    const { lines, spans } = tokenSpans(analysis?.pieces ?? [], (i) => `token-${i}`, analysis?.segments);
-    this.#spans = spans;
-    this.#levels = new Uint8Array(this.#spans.length);
-    this.box.classList.toggle('short', (analysis?.n ?? 0) <= 120);
-    this.box.replaceChildren(...lines);
+    this.#chosen = null;
+    const crossed = analysis?.section === 'cross';
+    const { lines, spans: queries } = tokenSpans(analysis?.pieces ?? [], (i) => `token-${i}`, crossed ? [] : analysis?.segments);
+    const source = crossed ? tokenSpans(analysis.keyPieces, (i) => `key-${i}`) : null;
+    this.#spans = { queries, keys: source?.spans ?? queries };
+    this.#levels = new Map(Object.values(this.#spans).map((spans) => [spans, new Uint8Array(spans.length)]));
+    this.box.classList.toggle('short', (analysis?.side ?? 0) <= 120);
+    this.box.replaceChildren(...(source ? [heading('target'), ...lines, heading('source'), ...source.lines] : lines));
     this.box.scrollTop = 0;
   }
 
@@ -71,25 +84,27 @@ export class TextView {
       this.#kind = side;
       this.box.classList.toggle('readers', side === 'readers');
     }
-    for (let i = 0; i < this.#spans.length; i++) {
-      let w = usable ? row.data[i] : 0;
-      if (side === 'reads' && hidden.has(i)) w = 0;
-      const level = w > 0 ? Math.round(Math.sqrt(w) * LEVELS) : 0;
-      if (level === this.#levels[i]) continue;
-      this.#levels[i] = level;
-      const { style } = this.#spans[i];
-      if (level) style.setProperty('--w', (level / LEVELS).toFixed(3));
-      else style.removeProperty('--w');
+    const read = this.#spans[side === 'reads' ? 'keys' : 'queries'];
+    for (const [spans, levels] of this.#levels) {
+      for (let i = 0; i < spans.length; i++) {
+        let w = usable && spans === read ? row.data[i] : 0;
+        if (side === 'reads' && hidden.has(i)) w = 0;
+        const level = w > 0 ? Math.round(Math.sqrt(w) * LEVELS) : 0;
+        if (level === levels[i]) continue;
+        levels[i] = level;
+        const { style } = spans[i];
+        if (level) style.setProperty('--w', (level / LEVELS).toFixed(3));
+        else style.removeProperty('--w');
+      }
     }
   }
 
   #choose(state) {
     const token = state.layer === null ? -1 : (chosen(state) ?? -1);
-    this.#spans[this.#chosen]?.classList.remove('chosen');
-    this.#spans[this.#chosen]?.removeAttribute('aria-selected');
-    this.#chosen = token;
-    const span = this.#spans[token];
-    this.#fade(token, state);
+    this.#chosen?.classList.remove('chosen');
+    this.#chosen?.removeAttribute('aria-selected');
+    const span = (this.#chosen = this.#spans[this.#axis()][token] ?? null);
+    this.#fade(span, state);
     if (!span) return this.box.removeAttribute('aria-activedescendant');
     span.classList.add('chosen');
     span.setAttribute('aria-selected', 'true');
@@ -99,14 +114,14 @@ export class TextView {
   }
 
   // Tokens that the chosen one cannot see (or that cannot see it) are pale: one range, not a class a token.
-  #fade(token, { analysis, side }) {
+  #fade(span, { analysis, side }) {
     if (!CSS.highlights) return;
     CSS.highlights.delete('unseen');
-    if (token < 0 || !analysis?.causal) return;
+    if (!span || !analysis?.causal) return;
     const range = document.createRange();
     range.selectNodeContents(this.box);
-    if (side === 'reads') range.setStartAfter(this.#spans[token]);
-    else range.setEndBefore(this.#spans[token]);
+    if (side === 'reads') range.setStartAfter(span);
+    else range.setEndBefore(span);
     CSS.highlights.set('unseen', new Highlight(range));
   }
 
@@ -119,6 +134,6 @@ export class TextView {
     const below = top + span.offsetHeight > box.scrollTop + box.clientHeight - 20;
     if (!above && !below) return;
     box.scrollTop = top - box.clientHeight / (above ? 3 : 2);
-    if (tries > 1) requestAnimationFrame(() => span === this.#spans[this.#chosen] && this.#reveal(span, tries - 1));
+    if (tries > 1) requestAnimationFrame(() => span === this.#chosen && this.#reveal(span, tries - 1));
   }
 }

@@ -13,8 +13,8 @@ export class Tiles {
   #abort = new AbortController();
 
   // onChange(error or null): a wanted tile has come, or could not.
-  constructor(id, layer, head, onChange) {
-    Object.assign(this, { id, layer, head, onChange, version: 0 });
+  constructor(where, layer, head, onChange) {
+    Object.assign(this, { where, layer, head, onChange, version: 0 });
   }
 
   close() {
@@ -48,7 +48,7 @@ export class Tiles {
   async #fetch({ name, tile, pool, held }) {
     this.#running++;
     try {
-      const bytes = await api.tile(this.id, this.layer, this.head, tile, pool, this.#abort.signal);
+      const bytes = await api.tile(this.where, this.layer, this.head, tile, pool, this.#abort.signal);
       if (bytes.length !== tile.w * tile.h) throw new api.ApiError('cut', 'A part of the map came incomplete.');
       held.bytes = bytes;
       this.version++;

@@ -4,7 +4,7 @@ import { h } from './dom.js';
 import { partName } from './input.js';
 
 const line = () => h('div', { dir: 'auto', role: 'presentation' });
-const heading = (name) => h('div', { class: 'segment', role: 'presentation' }, partName(name));
+export const heading = (name) => h('div', { class: 'segment', role: 'presentation' }, partName(name));
 
 // id(i): what a token's span is called in the page. segments: the parts of a pair or a chat (see input.js), which get a heading each.
 // Result: { lines, spans }.

@@ -18,6 +18,7 @@ const word = (text) => (/^[a-z-]{1,20}$/.test(text) ? text : undefined);
 // Every key of the fragment, in the order it is written, with what reads it. What cannot be read is left at its default.
 const KEYS = {
   view: oneOf(...VIEWS.map(([name]) => name)),
+  section: oneOf('encoder', 'decoder', 'cross'),
   layer: natural,
   head: natural,
   query: natural,

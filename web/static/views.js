@@ -29,6 +29,7 @@ export function watchViews(store, place) {
       const on = tab.dataset.view === state.view;
       tab.setAttribute('aria-selected', String(on));
       tab.tabIndex = on ? 0 : -1;
+      tab.hidden = state.analysis?.section === 'cross' && ['find', 'depth'].includes(tab.dataset.view);
     }
     document.body.dataset.view = state.view;
   });

@@ -11,8 +11,9 @@ export class HeadWeights {
   #cuts = new Map();
   #abort = new AbortController();
 
-  constructor(id, layer, head, n) {
-    Object.assign(this, { id, layer, head, n });
+  // where: as api.js takes it; n: the longer side of the map
+  constructor(where, layer, head, n) {
+    Object.assign(this, { where, layer, head, n });
   }
 
   close() {
@@ -53,12 +54,12 @@ export class HeadWeights {
   }
 
   async #fetch(axis, index) {
-    const { data } = await api.weights(this.id, this.layer, this.head, { [axis]: [index, index + 1] }, this.#abort.signal);
+    const { data } = await api.weights(this.where, this.layer, this.head, { [axis]: [index, index + 1] }, this.#abort.signal);
     return data;
   }
 
   async #fromWhole(axis, index) {
-    this.#whole ||= api.weights(this.id, this.layer, this.head, {}, this.#abort.signal);
+    this.#whole ||= api.weights(this.where, this.layer, this.head, {}, this.#abort.signal);
     let whole;
     try {
       whole = await this.#whole;
