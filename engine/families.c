@@ -21,6 +21,46 @@
     BERT_START, BERT_FFN, .q = "attention.self.query", .k = "attention.self.key", .v = "attention.self.value",          \
     .o = "attention.output.dense", .attention_out_norm = "attention.output.LayerNorm"
 
+#define T5_ATTENTION(of)                                                                                                \
+    .attention_norm = "layer.0.layer_norm", .q = "layer.0.SelfAttention.q", .k = "layer.0.SelfAttention.k",             \
+    .v = "layer.0.SelfAttention.v", .o = "layer.0.SelfAttention.o", .layer = of ".block.%d.",                           \
+    .relative_bias = of ".block.0.layer.0.SelfAttention.relative_attention_bias", .embedding = of ".embed_tokens|shared"
+#define T5_FFN(place)                                                                                                   \
+    .ffn_norm = place "layer_norm", .gate = "[" place "DenseReluDense.wi_0]",                                           \
+    .up = place "DenseReluDense.wi|" place "DenseReluDense.wi_1", .down = place "DenseReluDense.wo"
+#define T5_CROSS                                                                                                        \
+    .cross_norm = "layer.1.layer_norm", .cross_q = "layer.1.EncDecAttention.q", .cross_k = "layer.1.EncDecAttention.k", \
+    .cross_v = "layer.1.EncDecAttention.v", .cross_o = "layer.1.EncDecAttention.o"
+#define T5_MANNER                                                                                                       \
+    .no_rope = true, .unscaled = true, .position_bias = BIAS_BUCKETS, .epsilon = 1e-6, .context = 1 << 15
+
+#define BART_STACK(of)                                                                                                  \
+    .embedding = of ".embed_tokens|shared", .layer = of ".layers.%d.", .q = "self_attn.q_proj", .k = "self_attn.k_proj", \
+    .v = "self_attn.v_proj", .o = "self_attn.out_proj", .up = "fc1", .down = "fc2"
+#define BART_CROSS                                                                                                      \
+    .cross_q = "encoder_attn.q_proj", .cross_k = "encoder_attn.k_proj", .cross_v = "encoder_attn.v_proj",               \
+    .cross_o = "encoder_attn.out_proj"
+#define NORMS_BEFORE .attention_norm = "self_attn_layer_norm", .ffn_norm = "final_layer_norm"
+#define NORMS_BEHIND .attention_out_norm = "self_attn_layer_norm", .ffn_out_norm = "final_layer_norm"
+#define BART_MANNER .norm = NORM_LAYER, .no_rope = true, .activation = "gelu", .epsilon = 1e-5
+
+/* Encoders that belong to a decoder. */
+static const struct family t5_encoder = {.type = "t5 encoder", .names = {T5_ATTENTION("encoder"), T5_FFN("layer.1."), .output_norm = "encoder.final_layer_norm"},
+                                         T5_MANNER, .encoder = true, .activation = "relu"};
+static const struct family mt5_encoder = {.type = "mt5 encoder", .names = {T5_ATTENTION("encoder"), T5_FFN("layer.1."), .output_norm = "encoder.final_layer_norm"},
+                                          T5_MANNER, .encoder = true, .activation = "gated-gelu"};
+static const struct family bart_encoder = {.type = "bart encoder", .names = {BART_STACK("encoder"), NORMS_BEHIND, .positions = "encoder.embed_positions",
+                                                     .embedding_norm = "encoder.layernorm_embedding"},
+                                           BART_MANNER, .encoder = true, .norm_after_residual = true, .position_offset = 2};
+static const struct family mbart_encoder = {.type = "mbart encoder", .names = {BART_STACK("encoder"), NORMS_BEFORE, .positions = "encoder.embed_positions",
+                                                      .embedding_norm = "encoder.layernorm_embedding", .output_norm = "encoder.layer_norm"},
+                                            BART_MANNER, .encoder = true, .position_offset = 2};
+static const struct family marian_encoder = {.type = "marian encoder", .names = {BART_STACK("encoder"), NORMS_BEHIND, .positions = "[encoder.embed_positions]"},
+                                             BART_MANNER, .encoder = true, .norm_after_residual = true, .sinusoidal = true};
+static const struct family pegasus_encoder = {.type = "pegasus encoder", .names = {BART_STACK("encoder"), NORMS_BEFORE, .positions = "[encoder.embed_positions]",
+                                                        .output_norm = "encoder.layer_norm"},
+                                              BART_MANNER, .encoder = true, .sinusoidal = true};
+
 static const struct family families[] = {
     /* ---- decoders ---- */
     {.type = "llama", .names = {LLAMA_NAMES}, .gated = true, .activation = "silu", .epsilon = 1e-6, .theta = 10000},
@@ -130,6 +170,24 @@ static const struct family families[] = {
                                      .gate_up = "mlp.Wi", .down = "mlp.Wo"},
      .norm = NORM_LAYER, .encoder = true, .gated = true, .activation = "gelu", .epsilon = 1e-5, .theta = 160000,
      .window = WINDOW_AROUND},
+
+    /* ---- encoders with a decoder: the decoder's row, which names its encoder's ---- */
+    {.type = "t5", .names = {T5_ATTENTION("decoder"), T5_CROSS, T5_FFN("layer.2.")}, T5_MANNER, .source = &t5_encoder,
+     .activation = "relu"},
+    {.type = "mt5", .names = {T5_ATTENTION("decoder"), T5_CROSS, T5_FFN("layer.2.")}, T5_MANNER, .source = &mt5_encoder,
+     .activation = "gated-gelu"},
+    {.type = "bart", .names = {BART_STACK("decoder"), BART_CROSS, NORMS_BEHIND, .cross_out_norm = "encoder_attn_layer_norm",
+                               .positions = "decoder.embed_positions", .embedding_norm = "decoder.layernorm_embedding"},
+     BART_MANNER, .source = &bart_encoder, .norm_after_residual = true, .position_offset = 2, .decoder_start = 2},
+    {.type = "mbart", .names = {BART_STACK("decoder"), BART_CROSS, NORMS_BEFORE, .cross_norm = "encoder_attn_layer_norm",
+                                .positions = "decoder.embed_positions", .embedding_norm = "decoder.layernorm_embedding"},
+     BART_MANNER, .source = &mbart_encoder, .position_offset = 2, .decoder_start = -1},
+    {.type = "marian", .names = {BART_STACK("decoder"), BART_CROSS, NORMS_BEHIND, .cross_out_norm = "encoder_attn_layer_norm",
+                                 .positions = "[decoder.embed_positions]"},
+     BART_MANNER, .source = &marian_encoder, .norm_after_residual = true, .sinusoidal = true, .decoder_start = 58100},
+    {.type = "pegasus", .names = {BART_STACK("decoder"), BART_CROSS, NORMS_BEFORE, .cross_norm = "encoder_attn_layer_norm",
+                                  .positions = "[decoder.embed_positions]"},
+     BART_MANNER, .source = &pegasus_encoder, .sinusoidal = true},
 };
 
 const struct family *family_find(const char *type) {

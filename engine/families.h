@@ -29,26 +29,31 @@ struct family_names {
     const char *embedding, *positions, *token_types, *embedding_norm, *embedding_projection, *relative_bias;
     const char *layer;
     const char *attention_norm, *q, *k, *v, *qkv, *q_norm, *k_norm, *sinks, *o, *attention_out_norm;
+    const char *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o, *cross_out_norm; /* of a decoder with an encoder */
     const char *ffn_norm, *gate, *up, *gate_up, *down, *ffn_out_norm;
     const char *router, *expert_gate, *expert_up, *expert_down;
     /* One tensor for all experts. With experts_gate_up: inputs x outputs, gate and up in turn. */
     const char *experts_gate_up, *experts_gate, *experts_up, *experts_down;
+    const char *output_norm; /* of an encoder whose output a decoder reads */
 };
 
 struct family {
     const char *type;
     struct family_names names;
+    const struct family *source; /* of a decoder with an encoder: the encoder's; found through its decoder only */
     enum norm_kind norm;
     enum qkv_layout qkv;
     enum window_rule window;
     enum position_bias position_bias;
     enum router_kind router;
     bool encoder, no_rope, adjacent, norm_after_residual, parallel, gated, transposed, scales_embedding;
+    bool unscaled, sinusoidal; /* scores are q.k as it is; positions are sines and cosines */
     int position_offset;    /* -1: the padding token's id + 1 */
     /* What Hugging Face's configuration class gives where config.json is silent. */
     const char *activation;
     double epsilon, theta, partial;
     int context;
+    int decoder_start;      /* the id that a decoder with an encoder begins with; -1: there is none */
 };
 
 /* NULL: not known. */

@@ -350,7 +350,8 @@ static void read_feed_forward(struct reading *reading, struct place place, struc
     const struct model_config *c = &reading->model->config;
     const struct family_names *names = &reading->family->names;
     size_t d_model = (size_t)c->d_model, ff = (size_t)c->d_ff;
-    read_linear(reading, place, names->gate, ff, d_model, &w->gate, &w->gate_bias);
+    if (c->gated || !names->gate || names->gate[0] != '[') /* T5: gated or not, and what is there tells nothing */
+        read_linear(reading, place, names->gate, ff, d_model, &w->gate, &w->gate_bias);
     read_linear(reading, place, names->up, ff, d_model, &w->up, &w->up_bias);
     if (names->gate_up) {
         struct tensor whole = {0}, bias = {0};
@@ -367,6 +368,19 @@ static void read_feed_forward(struct reading *reading, struct place place, struc
     read_linear(reading, place, names->down, d_model, ff, &w->down, &w->down_bias);
 }
 
+static void read_cross_attention(struct reading *reading, struct place place, struct layer_weights *w) {
+    const struct model_config *c = &reading->model->config;
+    const struct family_names *names = &reading->family->names;
+    size_t d_model = (size_t)c->d_model, source = (size_t)reading->model->encoder->config.d_model;
+    size_t q = (size_t)c->heads * (size_t)c->head_dim, kv = (size_t)c->kv_heads * (size_t)c->head_dim;
+    read_norm(reading, place, names->cross_norm, d_model, &w->attention_norm, &w->attention_norm_bias);
+    read_linear(reading, place, names->cross_q, q, d_model, &w->q, &w->q_bias);
+    read_linear(reading, place, names->cross_k, kv, source, &w->k, &w->k_bias);
+    read_linear(reading, place, names->cross_v, kv, source, &w->v, &w->v_bias);
+    read_linear(reading, place, names->cross_o, d_model, q, &w->o, &w->o_bias);
+    read_norm(reading, place, names->cross_out_norm, d_model, &w->attention_out_norm, &w->attention_out_norm_bias);
+}
+
 static void read_layer(struct reading *reading, int layer) {
     const struct model_config *c = &reading->model->config;
     const struct family_names *names = &reading->family->names;
@@ -376,6 +390,7 @@ static void read_layer(struct reading *reading, int layer) {
     read_norm(reading, place, names->attention_norm, d_model, &w->attention_norm, &w->attention_norm_bias);
     read_attention(reading, place, w);
     read_norm(reading, place, names->attention_out_norm, d_model, &w->attention_out_norm, &w->attention_out_norm_bias);
+    if (reading->model->cross) read_cross_attention(reading, place, &reading->model->cross[layer]);
     read_norm(reading, place, names->ffn_norm, d_model, &w->ffn_norm, &w->ffn_norm_bias);
     if (c->experts > 0)
         read_experts(reading, place, w);
@@ -418,6 +433,7 @@ static void read_embeddings(struct reading *reading) {
         READING_FAIL(reading, ENGINE_BROKEN, "embeddings of %zu numbers and a width of %zu need a projection, which the model's files lack", width,
                     d_model);
     read_matrix(reading, place, names->relative_bias, false, (size_t)c->bias_buckets, (size_t)c->heads, &model->relative_bias);
+    read_norm(reading, place, names->output_norm, d_model, &model->output_norm, &model->output_norm_bias);
 }
 
 /* What is not as expected is no fault here: the forward pass does without it. */
@@ -451,5 +467,8 @@ enum engine_status family_weights_read(const struct family *family, struct named
     read_embeddings(&reading);
     for (int layer = 0; layer < model->config.layers && reading.status == ENGINE_OK; layer++) read_layer(&reading, layer);
     if (reading.status == ENGINE_OK) read_unembedding(&reading);
-    return reading.status;
+    if (!model->encoder || reading.status != ENGINE_OK) return reading.status;
+    model->encoder->mapping = model->mapping; /* its files, too, must not be cut short */
+    model->encoder->mappings = model->mappings;
+    return family_weights_read(family->source, tensors, model->encoder, error, error_size);
 }

@@ -178,7 +178,8 @@ static bool needless(const struct folder *folder, const char *name, size_t size)
     static const char *const starts[] = {"lm_head", "pooler.", "cls.", "score.", "classifier", "qa_outputs", "embed_out.", "norm.", "ln_f.",
                                          "final_layer_norm.", "final_layernorm.", "final_norm.", "project_out.", "vocab_", "head.",
                                          "decoder.weight", "decoder.bias", "discriminator_predictions", "generator_", "predictions.",
-                                         "sop_classifier", "pre_classifier", "dense.", "logit_scale"};
+                                         "sop_classifier", "pre_classifier", "dense.", "logit_scale", "final_logits_bias", "decoder.final_layer_norm.",
+                                         "decoder.layer_norm.", "shared."};
     static const char *const ends[] = {"rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias",
                                        "embeddings.position_ids", "attn.embed_positions"};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
@@ -224,11 +225,16 @@ static void find_prefix(struct folder *folder) {
     static const char *const prefixes[] = {"", "model.", "transformer.", "model.decoder.", "decoder.", "bert.", "roberta.", "distilbert.",
                                            "electra.", "albert.", "mpnet.", "gpt_neox."};
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0] && folder->status == ENGINE_OK; i++) {
-        char name[NAME_SIZE];
-        snprintf(name, sizeof name, "%s%s.weight", prefixes[i], folder->family->names.embedding);
-        if (!named_tensors_find(&folder->tensors, name)) continue;
-        folder->tensors.prefix = prefixes[i];
-        return;
+        for (const char *part = folder->family->names.embedding; *part;) { /* "a|b": either */
+            char name[NAME_SIZE];
+            size_t size = strcspn(part, "|");
+            snprintf(name, sizeof name, "%s%.*s.weight", prefixes[i], (int)size, part);
+            if (named_tensors_find(&folder->tensors, name)) {
+                folder->tensors.prefix = prefixes[i];
+                return;
+            }
+            part += size + (part[size] == '|');
+        }
     }
     FOLDER_FAIL(folder, ENGINE_BROKEN, "the model's files lack the tensor %s.weight; fetch them again", folder->family->names.embedding);
 }

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ enum { CONFIG_MAX = 1 << 18, INDEX_MAX = 1 << 23, LAYERS_MAX = 4096, FILES_MAX =
 
 struct config {
     json_t *root;
+    bool source; /* what is read is the encoder of a model that also has a decoder */
     const struct family *family;
     struct model *model;
     enum engine_status status;
@@ -285,6 +287,12 @@ static void read_windows(struct config *config) {
 
 static void read_activation(struct config *config) {
     const char *name = config->family->activation;
+    const json_t *projection = value_of(config, "feed_forward_proj", NULL);
+    if (config->family->unscaled && json_is_string(projection)) name = json_string_value(projection);
+    if (config->family->unscaled && strncmp(name, "gated-", 6) == 0) { /* T5: "relu", "gated-silu"; its gated gelu is this one */
+        config->model->config.gated = true;
+        name = strcmp(name, "gated-gelu") == 0 ? "gelu_new" : name + 6;
+    }
     const json_t *word = value_of(config, "hidden_activation", "hidden_act", "activation_function", "activation", NULL);
     const json_t *other = value_of(config, "hidden_act", NULL);
     if (strcmp(name, "clamped") != 0 && json_is_string(word)) name = json_string_value(word);
@@ -296,7 +304,28 @@ static void read_activation(struct config *config) {
         CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for the activation %s, which is not supported", name);
 }
 
-static void read_sizes(struct config *config) {
+/* Of one of two stacks of layers: what is the other's has another name. */
+static void read_stack_sizes(struct config *config) {
+    struct model_config *c = &config->model->config;
+    bool source = config->source;
+    c->d_model = count_of(config, "d_model", 1, -1, value_of(config, "d_model", NULL));
+    c->layers = count_of(config, "the number of layers", 1, -1,
+                         source ? value_of(config, "encoder_layers", "num_layers", NULL)
+                                : value_of(config, "decoder_layers", "num_decoder_layers", "num_layers", NULL));
+    c->heads = count_of(config, "the number of heads", 1, -1,
+                        value_of(config, source ? "encoder_attention_heads" : "decoder_attention_heads", "num_heads", NULL));
+    c->kv_heads = c->heads;
+    c->head_dim = count_of(config, "d_kv", 1, c->d_model / c->heads > 0 ? c->d_model / c->heads : 1, value_of(config, "d_kv", NULL));
+    c->d_ff = count_of(config, "d_ff", 1, -1, value_of(config, source ? "encoder_ffn_dim" : "decoder_ffn_dim", "d_ff", NULL));
+    c->context = config->family->context > 0
+                     ? config->family->context /* positions are relative: there is no last one */
+                     : count_of(config, "max_position_embeddings", 1, -1, value_of(config, "max_position_embeddings", NULL));
+    const json_t *vocabulary = value_of(config, source ? "vocab_size" : "decoder_vocab_size", "vocab_size", NULL);
+    c->vocabulary = count_of(config, "vocab_size", 1, -1, vocabulary);
+    c->embedding_dim = c->d_model;
+}
+
+static void read_single_sizes(struct config *config) {
     struct model_config *c = &config->model->config;
     const struct family *family = config->family;
     c->d_model = count_of(config, "hidden_size", 1, -1, value_of(config, "hidden_size", "n_embd", "dim", "d_model", NULL));
@@ -314,14 +343,22 @@ static void read_sizes(struct config *config) {
                           value_of(config, "max_position_embeddings", "n_positions", "n_ctx", "seq_length", NULL));
     c->vocabulary = count_of(config, "vocab_size", 1, -1, value_of(config, "vocab_size", NULL));
     c->embedding_dim = count_of(config, "embedding_size", 1, c->d_model, value_of(config, "embedding_size", "word_embed_proj_dim", NULL));
+}
+
+static void read_sizes(struct config *config) {
+    struct model_config *c = &config->model->config;
+    bool stack = config->source || config->family->source;
+    (stack ? read_stack_sizes : read_single_sizes)(config);
     if (c->layers > LAYERS_MAX) CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: %d layers are too many", c->layers);
-    if (!value_of(config, "head_dim", NULL) && c->d_model % c->heads != 0)
+    if (!value_of(config, "head_dim", "d_kv", NULL) && c->d_model % c->heads != 0)
         CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: a width of %d does not part into %d heads", c->d_model, c->heads);
     if (c->head_dim > 1 << 16 || c->heads > 1 << 16 || c->d_ff > 1 << 26 || c->d_model > 1 << 26)
         CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: no model is as large as it says");
     if (config->status != ENGINE_OK) return;
     config->model->layer = calloc((size_t)c->layers, sizeof *config->model->layer);
-    if (!config->model->layer) config->status = engine_fail_memory(config->error, config->error_size);
+    if (config->family->source) config->model->cross = calloc((size_t)c->layers, sizeof *config->model->cross);
+    if (!config->model->layer || (config->family->source && !config->model->cross))
+        config->status = engine_fail_memory(config->error, config->error_size);
 }
 
 static void read_experts(struct config *config) {
@@ -366,9 +403,11 @@ static void read_manner(struct config *config) {
     c->norm_epsilon = (float)number_of(config, "rms_norm_eps", family->epsilon,
                                        value_of(config, "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps",
                                                 NULL));
+    c->sinusoidal = family->sinusoidal;
     double scalar = number_of(config, "query_pre_attn_scalar", c->head_dim, value_of(config, "query_pre_attn_scalar", NULL));
-    c->attention_scale = (float)number_of(config, "attention_multiplier", 1 / sqrt(scalar), value_of(config, "attention_multiplier", NULL));
-    c->embedding_scale = (float)number_of(config, "embedding_multiplier", family->scales_embedding ? sqrt((double)c->d_model) : 1,
+    c->attention_scale = (float)number_of(config, "attention_multiplier", family->unscaled ? 1 : 1 / sqrt(scalar),
+                                          value_of(config, "attention_multiplier", NULL));
+    c->embedding_scale = (float)number_of(config, "embedding_multiplier", family->scales_embedding || flag_of(config, "scale_embedding", false) ? sqrt((double)c->d_model) : 1,
                                           value_of(config, "embedding_multiplier", NULL));
     c->residual_scale = (float)number_of(config, "residual_multiplier", 1, value_of(config, "residual_multiplier", NULL));
     const json_t *cap = value_of(config, "attn_logit_softcapping", NULL);
@@ -383,8 +422,11 @@ static void read_manner(struct config *config) {
     c->position_bias = family->position_bias;
     if (c->position_bias == BIAS_BUCKETS) {
         c->bias_buckets = count_of(config, "relative_attention_num_buckets", 4, 32, value_of(config, "relative_attention_num_buckets", NULL));
-        c->bias_distance = 128;
+        c->bias_distance = count_of(config, "relative_attention_max_distance", 2, 128, value_of(config, "relative_attention_max_distance", NULL));
         c->bias_ahead = family->encoder;
+        if (c->bias_distance <= c->bias_buckets / 2)
+            CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: %d positions are too few for %d buckets (relative_attention_max_distance)",
+                        c->bias_distance, c->bias_buckets);
     }
     if (c->kv_heads > c->heads || c->heads % c->kv_heads != 0)
         CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: %d heads cannot share %d key and value heads", c->heads, c->kv_heads);
@@ -401,12 +443,36 @@ static enum engine_status find_family(struct config *config) {
     return config->status;
 }
 
+/* The encoder of a model whose decoder has been read. */
+static void read_source(struct config *config) {
+    struct model *model = config->model;
+    model->encoder = calloc(1, sizeof *model->encoder);
+    if (!model->encoder) {
+        config->status = engine_fail_memory(config->error, config->error_size);
+        return;
+    }
+    atomic_init(&model->encoder->references, 1);
+    struct config source = *config;
+    source.source = true;
+    source.family = config->family->source;
+    source.model = model->encoder;
+    read_sizes(&source);
+    if (source.status == ENGINE_OK) read_manner(&source);
+    if (source.status == ENGINE_OK) read_activation(&source);
+    for (int i = 0; source.status == ENGINE_OK && i < model->encoder->config.layers; i++) model->encoder->layer[i].rope = -1;
+    config->status = source.status;
+    int start = config->family->decoder_start;
+    const json_t *given = value_of(config, "decoder_start_token_id", NULL);
+    model->config.decoder_start = given ? count_of(config, "decoder_start_token_id", 0, -1, given) + 1 : start + 1;
+    if (model->config.decoder_start > model->config.vocabulary) model->config.decoder_start = 0;
+}
+
 enum engine_status config_read(const char *path, struct model *model, const struct family **family, struct config_claims *claims, char *error,
                                size_t error_size) {
     struct config config = {.model = model, .status = ENGINE_OK, .error = error, .error_size = error_size};
     enum engine_status status = read_json(path, CONFIG_MAX, &config.root, error, error_size);
     if (status != ENGINE_OK) return status;
-    if (find_family(&config) == ENGINE_OK) config.status = config_check_keys(config.root, error, error_size);
+    if (find_family(&config) == ENGINE_OK) config.status = config_check_keys(config.root, config.family->source != NULL, error, error_size);
     if (config.status == ENGINE_OK) read_sizes(&config);
     if (config.status == ENGINE_OK) read_manner(&config);
     if (config.status == ENGINE_OK) read_activation(&config);
@@ -415,6 +481,7 @@ enum engine_status config_read(const char *path, struct model *model, const stru
     if (config.status == ENGINE_OK) read_positions(&config);
     if (config.status == ENGINE_OK) read_layers_without_rope(&config);
     if (config.status == ENGINE_OK) config_read_claims(config.root, config.family->type, claims);
+    if (config.status == ENGINE_OK && config.family->source) read_source(&config);
     json_decref(config.root);
     if (config.status == ENGINE_OK) *family = config.family;
     return config.status;

@@ -18,7 +18,9 @@ static const char *const known_keys[] = {
     "attention_multiplier", "residual_multiplier", "embedding_multiplier", "use_parallel_residual", "parallel_attn",
     "new_decoder_architecture", "multi_query", "do_layer_norm_before", "num_local_experts", "num_experts", "num_experts_per_tok",
     "moe_intermediate_size", "norm_topk_prob", "swiglu_alpha", "swiglu_limit", "pad_token_id", "relative_attention_num_buckets",
-    "word_embed_proj_dim", "embedding_size", "attention_bias", "mlp_bias", "num_ln_in_parallel_attn",
+    "relative_attention_max_distance", "encoder_layers", "decoder_layers", "num_layers", "num_decoder_layers", "encoder_attention_heads",
+    "decoder_attention_heads", "num_heads", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff", "d_kv", "feed_forward_proj", "scale_embedding",
+    "decoder_vocab_size", "word_embed_proj_dim", "embedding_size", "attention_bias", "mlp_bias", "num_ln_in_parallel_attn",
     /* of training, of generating, of other heads than the attention's, of the file's making */
     "architectures", "transformers_version", "torch_dtype", "dtype", "_name_or_path", "name_or_path", "use_cache", "bos_token_id",
     "eos_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "unk_token_id", "decoder_start_token_id", "tie_word_embeddings",
@@ -38,7 +40,11 @@ static const char *const known_keys[] = {
     "predict_special_tokens", "afn", "down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks",
     "output_attentions", "output_hidden_states", "tokenizer_class", "max_length", "min_length", "do_sample", "temperature", "top_p",
     "head_type", "initial_context_length", "experts_per_token", "embedding_initializer_range", "transformers.js_config",
-    "position_embedding_type",
+    "position_embedding_type", "initializer_factor", "dropout_rate", "classif_dropout", "encoder_layerdrop", "decoder_layerdrop",
+    "dense_act_fn", "is_gated_act", "scale_decoder_outputs", "share_encoder_decoder_embeddings", "forced_bos_token_id",
+    "forced_eos_token_id", "bad_words_ids", "num_beams", "early_stopping", "length_penalty", "no_repeat_ngram_size",
+    "force_bos_token_to_be_generated", "num_return_sequences", "extra_pos_embeddings", "normalize_before", "normalize_embedding",
+    "static_position_embeddings", "add_bias_logits", "add_final_layer_norm", "n_special", "tie_encoder_decoder",
     /* what every configuration of Hugging Face's may say, and models on its hub do */
     "use_bfloat16", "tf_legacy_loss", "chunk_size_feed_forward", "cross_attention_hidden_size", "tie_encoder_decoder", "tie_weights_",
     "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty", "top_k", "typical_p", "repetition_penalty", "length_penalty",
@@ -113,10 +119,11 @@ static bool is_neutral(const char *key, const json_t *value, const char **does) 
     return false;
 }
 
-enum engine_status config_check_keys(json_t *root, char *error, size_t error_size) {
+enum engine_status config_check_keys(json_t *root, bool with_encoder, char *error, size_t error_size) {
     const char *key, *does;
     json_t *value;
     json_object_foreach(root, key, value) {
+        if (with_encoder && strcmp(key, "is_encoder_decoder") == 0) continue;
         bool neutral = !json_is_null(value) && is_neutral(key, value, &does);
         if (neutral && does)
             return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the model asks for %s (%s), which is not supported", does, key);

@@ -8,8 +8,9 @@
 
 #include "engine/json_config.h"
 
-/* ENGINE_UNSUPPORTED for a key that is not known, and for one that asks for what is not done here; `error` names it. */
-enum engine_status config_check_keys(json_t *root, char *error, size_t error_size);
+/* ENGINE_UNSUPPORTED for a key that is not known, and for one that asks for what is not done here; `error` names it. with_encoder: of a
+ * family with an encoder and a decoder. */
+enum engine_status config_check_keys(json_t *root, bool with_encoder, char *error, size_t error_size);
 
 /* type: the model_type. */
 void config_read_claims(const json_t *root, const char *type, struct config_claims *claims);

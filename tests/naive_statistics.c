@@ -154,6 +154,31 @@ void naive_statistics(const double *a, const int32_t *ids, size_t n, const uint3
     naive_statistics_of(a, visibility_causal, ids, n, excluded, excluded_count, statistics);
 }
 
+void naive_cross_statistics(const double *a, size_t queries, size_t keys, const uint32_t *excluded, size_t excluded_count,
+                            struct head_statistics *statistics) {
+    double *v = statistics->value, entropy = 0, normalised = 0, effective = 0, largest = 0, sink = 0;
+    for (int s = 0; s < STAT_COUNT; s++) v[s] = NAN;
+    for (size_t i = 0; i < queries; i++) {
+        double h = 0, most = 0;
+        for (size_t j = 0; j < keys; j++) {
+            double weight = a[i * keys + j];
+            if (weight > 0) h -= weight * log(weight);
+            if (weight > most) most = weight;
+        }
+        for (size_t s = 0; s < excluded_count; s++) sink += a[i * keys + excluded[s]];
+        entropy += h;
+        normalised += h / log((double)keys);
+        effective += exp(h);
+        largest += most;
+    }
+    double rows = (double)queries;
+    v[STAT_ENTROPY] = entropy / rows;
+    v[STAT_ENTROPY_NORMALISED] = keys > 1 ? normalised / rows : NAN;
+    v[STAT_EFFECTIVE_KEYS] = effective / rows;
+    v[STAT_MAX_WEIGHT] = largest / rows;
+    v[STAT_SINK_MASS] = sink / rows;
+}
+
 void naive_thumbnail(const double *a, struct visibility sees, size_t n, const uint32_t *excluded, size_t excluded_count, double *max, double *mean,
                      double *on_excluded) {
     const struct map m = {a, sees, NULL, n, mask_of(excluded, excluded_count, n)};

@@ -14,6 +14,9 @@ void naive_statistics_of(const double *a, struct visibility sees, const int32_t 
 /* The same of a causal map. */
 void naive_statistics(const double *a, const int32_t *ids, size_t n, const uint32_t *excluded, size_t excluded_count,
                       struct head_statistics *statistics);
+/* Cross-attention. A: [queries, keys]. */
+void naive_cross_statistics(const double *a, size_t queries, size_t keys, const uint32_t *excluded, size_t excluded_count,
+                            struct head_statistics *statistics);
 /* Cells before the square root: max, mean [bins, bins], excluded [bins]; bins = min(48, n). */
 void naive_thumbnail(const double *a, struct visibility sees, size_t n, const uint32_t *excluded, size_t excluded_count, double *max, double *mean,
                      double *on_excluded);
