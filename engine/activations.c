@@ -79,6 +79,7 @@ struct activations *activations_create(const struct model *model, enum section s
     struct layout l = layout_of(model, n, keys);
     struct activations *a = calloc(1, sizeof *a + layers * sizeof a->layer[0]);
     if (!a) return NULL;
+    a->not_finite = -1;
     a->model = model_retain((struct model *)(uintptr_t)model); /* counting references is the one thing that changes a model */
     a->reserve = reserve_retain(reserve);
     a->section = section;
@@ -92,7 +93,7 @@ struct activations *activations_create(const struct model *model, enum section s
     if (!a->value_largest) goto failed;
     for (size_t i = 0; i < layers * (size_t)model->config.heads; i++) a->value_largest[i] = NAN;
     if (ids) {
-        a->ids = malloc(n * sizeof *a->ids);
+    a->ids = malloc(n * sizeof *a->ids);
         if (!a->ids) goto failed;
         memcpy(a->ids, ids, n * sizeof *ids);
     }
@@ -141,6 +142,13 @@ uint64_t activations_bytes(const struct activations *activations) {
 
 const struct model *activations_model(const struct activations *activations) {
     return activations->model;
+}
+
+int activations_not_finite(const struct activations *activations, enum section *section) {
+    const struct activations *encoder = activations->encoder;
+    const struct activations *first = encoder && encoder->not_finite >= 0 ? encoder : activations;
+    *section = first->section;
+    return first->not_finite;
 }
 
 const float *activations_value_norms(const struct activations *activations, struct head_address at) {

@@ -30,6 +30,7 @@ struct activations {
     size_t block_bytes;
     struct model *model;          /* whose layers these are: an encoder's own, not its decoder's */
     enum section section;
+    int not_finite;               /* first layer whose numbers are not finite, its cross-attention's among them; -1: none */
     enum precision precision;     /* of the run that made them; activations_create leaves float32 */
     struct activations *encoder, *cross; /* the other sections of a decoder with an encoder; NULL */
     int32_t *ids;                 /* [n] that were run; cross-attention: NULL */

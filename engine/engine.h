@@ -258,6 +258,9 @@ enum engine_status analysis_run(struct engine *engine, const struct analysis_inp
 void activations_destroy(struct activations *activations); /* NULL is fine */
 uint64_t activations_bytes(const struct activations *activations);
 const struct model *activations_model(const struct activations *activations); /* borrowed */
+/* The first layer whose statistics are NAN because its numbers are not finite (the file holds a NaN, or is damaged), and which section's;
+ * -1: all are finite. What follows from it is NAN too, pictures show 0, and maps hold what came out. */
+int activations_not_finite(const struct activations *activations, enum section *section);
 /* The ids that were run (of a model with an encoder and a decoder: the source's). Borrowed. */
 const int32_t *activations_ids(const struct activations *activations, size_t *n);
 /* Rows and columns of a section's maps; false where the model has no such section. */

@@ -408,8 +408,14 @@ static void finish_head(struct run *run, size_t head) {
     bool finite = statistics_finish(run->facts, &first->sums, statistics);
     if (finite && !run->facts->cross)
         finite = statistics_finish_values(run->facts, &first->sums, a->value_norm + head * run->n, a->output_ratio + head * run->n, statistics);
-    if (!finite) atomic_store(&run->not_finite, true);
     thumbnail_finish(run->facts, &first->thumbnails, run->max + head * cells, run->mean + head * cells, run->strip + head * bins);
+    if (!finite) { /* nothing is said of such a head */
+        atomic_store(&run->not_finite, true);
+        for (int s = 0; s < STAT_COUNT; s++) statistics->value[s] = NAN;
+        memset(run->max + head * cells, 0, cells);
+        memset(run->mean + head * cells, 0, cells);
+        memset(run->strip + head * bins, 0, bins);
+    }
     for (size_t j = 0; j < run->facts->keys; j++)
         if (facts_receivers(run->facts, j) >= SINK_QUERIES && statistics_received(run->facts, &first->sums, j) > sink_weight)
             atomic_fetch_add_explicit(&receiving[j], 1, memory_order_relaxed);
@@ -480,7 +486,7 @@ static void attend(struct run *run, struct activations *maps, enum fact_kind fac
 
 /* Whether the attention's output is worthless: the layer ends. */
 static bool is_over(struct run *run) {
-    return !run->keeps_output || run_stopped(run) || atomic_load(&run->not_finite) || model_is_broken(run->model);
+    return !run->keeps_output || run_stopped(run) || model_is_broken(run->model);
 }
 
 /* Self-attention, in a decoder with an encoder cross-attention, then feed-forward. */
@@ -538,9 +544,7 @@ static enum engine_status run_layers(struct run *run, char *error, size_t error_
         if (model_is_broken(run->model))
             return engine_fail(ENGINE_BROKEN, error, error_size,
                                "the model's file was cut short or replaced while it was in use; open it again");
-        if (atomic_load(&run->not_finite))
-            return engine_fail(ENGINE_BROKEN, error, error_size,
-                               "layer %d of the model gives numbers that are not finite: its file is damaged", layer);
+        if (atomic_load(&run->not_finite) && run->activations->not_finite < 0) run->activations->not_finite = layer;
         if (!run_stopped(run)) publish(run);
         if (run_stopped(run)) return engine_fail(ENGINE_CANCELLED, error, error_size, "the analysis was cancelled");
     }

@@ -402,6 +402,11 @@ static void route_row(const struct model_config *c, float *scores) {
     float max = scores[0];
     for (int e = 1; e < c->experts; e++) max = scores[e] > max ? scores[e] : max;
     for (int e = 0; e < c->experts; e++) sum += exp((double)(scores[e] - max));
+    if (!isfinite(sum)) { /* nothing can be chosen: whatever is computed is NAN */
+        for (int e = 0; e < c->experts; e++) scores[e] = e < c->experts_used ? NAN : 0;
+        return;
+    }
+    for (int n = 0; n < c->experts_used; n++) scores[c->experts + c->experts_used + n] = -1;
     for (int n = 0; n < c->experts_used; n++) {
         int best = -1;
         for (int e = 0; e < c->experts; e++)

@@ -215,6 +215,8 @@ struct run {
     uint32_t *sinks;
     size_t sink_count;
     double max_weight_error;
+    int not_finite;
+    enum section section;
 };
 
 static bool run_layer(void *context, const struct layer_result *result) {
@@ -277,6 +279,7 @@ static bool run_model(struct run *run) {
         return run->problem.status ? false
                                    : problem_set(&run->problem, 503, "the server is stopping; ask again when it is back");
     if (status != ENGINE_OK) return problem_engine(&run->problem, status, error);
+    run->not_finite = activations_not_finite(activations, &run->section);
     bool current = models_lease_current(&analysis->model);
     if (!current || !activation_cache_put(kept, analysis->id, analysis->model.digest, activations, analysis->excluded, analysis->excluded_count))
         activations_destroy(activations);
@@ -313,7 +316,7 @@ static void run_finish(struct run *run, bool done) {
     struct json_text line = {0};
     if (!done) json_line_error(&line, &run->problem);
     else if (!analysis->again) {
-        const struct run_end end = {run->sinks, run->sink_count, analysis->precision, run->max_weight_error};
+        const struct run_end end = {run->sinks, run->sink_count, analysis->precision, run->max_weight_error, run->not_finite, run->section};
         json_line_done(&line, analysis->id, &end);
     }
     free(run->sinks);
@@ -326,6 +329,9 @@ static void run_finish(struct run *run, bool done) {
     enum line_state state = line_stream_state(analysis->stream);
     pthread_mutex_unlock(&analyses->lock);
     json_free(&line);
+    if (done && !analysis->again && run->not_finite >= 0)
+        log_write(analyses->log, LEVEL_WARNING, "analysis", "%.12s: numbers of model '%s' are not finite from layer %d on", analysis->id, analysis->model.id,
+                  run->not_finite);
     log_write(analyses->log, LEVEL_INFO, "analysis", "%.12s: %zu tokens, %s after %.3f s%s%s", analysis->id, analysis->n,
               line_state_name(state), run->seconds, state == LINES_FAILED ? ": " : "",
               state == LINES_FAILED ? run->problem.detail : "");

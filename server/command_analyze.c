@@ -118,7 +118,9 @@ static bool analyzing_run(struct analyzing *a) {
     a->seconds = wait_now() - before;
     if (status != ENGINE_OK) return a->problem.status ? false : problem_engine(&a->problem, status, error);
     begin = a->lines.size;
-    json_line_done(&a->lines, a->prepared.id, &(struct run_end){sinks, sink_count, input.precision, max_weight_error});
+    struct run_end end = {sinks, sink_count, input.precision, max_weight_error, -1, SECTION_DECODER};
+    end.not_finite = activations_not_finite(a->activations, &end.section);
+    json_line_done(&a->lines, a->prepared.id, &end);
     free(sinks);
     return analyzing_line(a, begin);
 }

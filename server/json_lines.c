@@ -1,6 +1,7 @@
 #include "server/json_lines.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,11 +194,23 @@ void json_line_layer(struct json_text *out, const struct layer_result *result, b
     json_put(out, "}}");
 }
 
+static void json_warning(struct json_text *out, const struct run_end *end) {
+    char warning[256];
+    snprintf(warning, sizeof warning,
+             "from layer %d%s on, numbers are not finite: the model's file holds some that are not, or is damaged; what they decide is null",
+             end->not_finite, end->section == SECTION_ENCODER ? " of the encoder" : "");
+    json_key(out, "warnings");
+    json_put(out, "[");
+    json_put_string(out, warning);
+    json_put(out, "]");
+}
+
 void json_line_done(struct json_text *out, const char *id, const struct run_end *end) {
     json_put(out, "{\"event\":\"done\"");
     json_text_field(out, "id", id);
     json_key(out, "sinks");
     json_positions(out, end->sinks, end->sink_count);
+    if (end->not_finite >= 0) json_warning(out, end);
     if (end->precision != PRECISION_FLOAT32) {
         json_key(out, "max_weight_error");
         json_put_real(out, end->max_weight_error);

@@ -25,6 +25,8 @@ struct run_end {
     size_t sink_count;
     enum precision precision;
     double max_weight_error; /* of a precision other than float32, analysis_precision_error */
+    int not_finite;          /* activations_not_finite, and of which section; -1: all are */
+    enum section section;
 };
 void json_line_done(struct json_text *out, const char *id, const struct run_end *end);
 void json_line_error(struct json_text *out, const struct problem *problem);

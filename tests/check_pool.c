@@ -24,8 +24,8 @@ START_TEST(rounds) {
     ck_assert_ptr_nonnull(pool);
     ck_assert_int_eq(pool_threads(pool), threads[_i]);
     struct tally *tally = calloc(1, sizeof *tally);
-    int rounds = threads[_i] > 8 ? 60 : 300; /* more threads than cores: the more rest between them */
-    for (int round = 1; round <= rounds; round++) {
+    int count = threads[_i] > 8 ? 60 : 300; /* more threads than cores: the more rest between them */
+    for (int round = 1; round <= count; round++) {
         atomic_store(&tally->next, 0);
         pool_run(pool, work, tally);
         for (int w = 0; w < threads[_i]; w++) ck_assert_int_eq(atomic_load(&tally->calls[w]), round);

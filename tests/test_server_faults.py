@@ -83,6 +83,47 @@ def test_damaged_models(folder):
         assert status == 200, document
 
 
+def strictly(text):
+    """JSON as the standard has it: Python's own reader takes NaN, too."""
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_weights_that_are_not_numbers(folder):
+    """A NaN in the second layer: nulls from there on, a warning, and whatever is asked for is an answer."""
+    models = os.path.join(folder, "models")
+    source = os.environ.get("HEADSCOPE_SOURCE") or os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    shutil.copytree(os.path.join(source, "tests/golden/zoo/llama"), os.path.join(models, "poisoned"))
+    path = os.path.join(models, "poisoned", "model.safetensors")
+    with open(path, "r+b") as file:
+        size = struct.unpack("<Q", file.read(8))[0]
+        header = json.loads(file.read(size))
+        file.seek(8 + size + header["model.layers.1.input_layernorm.weight"]["data_offsets"][0])
+        file.write(struct.pack("<f", float("nan")))
+    with Server(models=models) as server:
+        status, answer = ask(server, "POST", "/api/v1/analyses", {"model": "poisoned", "token_ids": list(range(3, 40))})
+        assert status == 200, answer
+        document = strictly(answer)
+        assert len(document["warnings"]) == 1 and "from layer 1 on" in document["warnings"][0], document.get("warnings")
+        stats = [[head["stats"] for head in layer["heads"]] for layer in document["layers"]]
+        assert all(head["entropy"] is not None for head in stats[0])
+        assert all(value is None for layer in stats[1:] for head in layer for value in head.values()), stats[1]
+        at = f"/api/v1/analyses/{document['id']}"
+        for path in ("/attention/1/0.json", "/series/1/0.json", "/heads.json", ""):
+            status, answer = ask(server, "GET", at + path)
+            assert status == 200, (path, status, answer)
+            strictly(answer)
+        for path in ("/attention/1/0.npy", "/attention/1/0.csv", "/attention/1/0.png", "/attention/1/0/tiles/0/0/0", "/heads.csv", "/stream"):
+            status, answer = ask(server, "GET", at + path)
+            assert status == 200, (path, status, answer)
+            if path == "/stream":
+                assert all(strictly(line) for line in answer.split(b"\n" if isinstance(answer, bytes) else "\n") if line.strip())
+        assert "not finite" in server.log()
+        print(f"weights that are not numbers: {document['warnings'][0]!r}")
+        assert_well(server)
+
+
 def test_model_cut_short_while_in_use(folder):
     models = os.path.join(folder, "models")
     os.mkdir(models)

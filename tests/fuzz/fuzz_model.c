@@ -34,19 +34,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char error[200] = "";
     struct gguf *gguf = NULL;
     struct tokenizer *tokenizer = NULL;
-    struct model model = {.references = 1};
+    struct model *model = calloc(1, sizeof *model);
     size_t count;
+    if (model == NULL) return 0;
+    model->references = 1;
     if (gguf_open(data, size, &gguf, error, sizeof error) != ENGINE_OK) {
         if (error[0] == '\0') abort();
+        free(model);
         return 0;
     }
     const struct gguf_tensor *tensors = gguf_tensors(gguf, &count);
     for (size_t i = 0; i < count; i++) touch(&tensors[i].tensor);
-    if (gguf_model_read(gguf, &model, error, sizeof error) == ENGINE_OK) {
-        touch(&model.embedding);
-        for (int layer = 0; layer < model.config.layers; layer++) touch(&model.layer[layer].down);
+    if (gguf_model_read(gguf, model, error, sizeof error) == ENGINE_OK) {
+        touch(&model->embedding);
+        for (int layer = 0; layer < model->config.layers; layer++) touch(&model->layer[layer].down);
     }
-    free(model.layer);
+    model_release(model);
     if (tokenizer_from_gguf(gguf, &tokenizer, error, sizeof error) == ENGINE_OK && tokenizer != NULL) use_tokenizer(tokenizer);
     tokenizer_destroy(tokenizer);
     gguf_close(gguf);

@@ -34,6 +34,7 @@ export class Analysis {
     this.parts = {}; // by section: stats [layer][head] -> { statistic: value }, thumbs [layer] -> { rows, cols, max, mean, excluded }
     this.sinks = [];
     this.done = false;
+    this.warnings = []; // sentences
     this.precision = 'float32';
     this.maxWeightError = null; // of another precision
     this.seconds = null;
@@ -148,6 +149,7 @@ export class Analysis {
         break;
       case 'done':
         this.sinks = line.sinks || [];
+        this.warnings = line.warnings ?? [];
         this.maxWeightError = line.max_weight_error ?? null;
         this.done = true;
         break;

@@ -8,7 +8,11 @@ import { setUpModelSheet } from './model_sheet.js';
 const KEY = 'headscope-model';
 const AGAIN = 600; // ms between two looks at a model that is being read
 
-// What is said of results that are not float32 throughout.
+// What is said of results that are not float32 throughout, or not numbers.
+function remarks(analysis) {
+  return [...(analysis?.warnings ?? []).map((words) => h('span', { class: 'warning', role: 'status' }, words)), ...precision(analysis)];
+}
+
 function precision(analysis) {
   if (analysis?.maxWeightError == null) return [];
   const title = 'The largest difference of any weight from float32, measured on a short text';
@@ -44,7 +48,7 @@ export function setUpModels(store, place) {
     if (next && shown.id && next.id !== shown.id) place.append(h('span', {}, `next text: ${next.id}`));
     place.append(
       h('span', {}, shown.dtype ? `${shown.dtype} weights` : ''),
-      ...precision(state.analysis),
+      ...remarks(state.analysis),
       h('span', { class: 'shape' }, `${shown.layers} layers \u00d7 ${shown.heads} heads`),
     );
   });
