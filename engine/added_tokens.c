@@ -133,27 +133,32 @@ static void take_space(const struct rule *rule, const char *text, size_t size, s
     }
 }
 
+static bool counts(const struct added_filter *filter, size_t start, size_t end) {
+    return filter->special && (filter->counts == NULL || filter->counts(filter->context, start, end));
+}
+
 /* The longest token at text[at ..); its end, or `at`. */
-static size_t longest(const struct added_tokens *set, const char *text, size_t size, size_t at, bool special, uint32_t *place) {
+static size_t longest(const struct added_tokens *set, const char *text, size_t size, size_t at, const struct added_filter *filter,
+                      uint32_t *place) {
     size_t end = at;
     uint32_t node = TRIE_ROOT;
     for (size_t i = at; i < size; i++) {
         node = trie_step(set->contents, node, (unsigned char)text[i]);
         if (node == TRIE_NONE) break;
         uint32_t value = trie_value(set->contents, node);
-        if (value == TRIE_NONE || (set->rules[value].special && !special)) continue;
+        if (value == TRIE_NONE || (set->rules[value].special && !counts(filter, at, i + 1))) continue;
         *place = value;
         end = i + 1;
     }
     return end;
 }
 
-bool added_tokens_find(const struct added_tokens *set, const char *text, size_t size, size_t from, bool special,
+bool added_tokens_find(const struct added_tokens *set, const char *text, size_t size, size_t from, struct added_filter filter,
                        struct added_match *match) {
     if (set == NULL) return false;
     for (size_t at = from; at < size;) {
         uint32_t place = 0;
-        size_t end = longest(set, text, size, at, special, &place);
+        size_t end = longest(set, text, size, at, &filter, &place);
         const struct rule *rule = &set->rules[place];
         if (end == at) {
             at++;

@@ -31,9 +31,16 @@ struct added_match {
     uint32_t id;
 };
 
-/* The first match in text[from .. size), and the longest of those that start there; text before `from` is looked at, not taken. The
- * special ones count only where `special`. NULL for the set: none. */
-bool added_tokens_find(const struct added_tokens *set, const char *text, size_t size, size_t from, bool special,
+/* Which special tokens count. */
+struct added_filter {
+    bool special;                                                   /* false: none */
+    bool (*counts)(const void *context, size_t start, size_t end);  /* one at text[start .. end)? NULL: all do */
+    const void *context;
+};
+
+/* The first match in text[from .. size), and the longest of those that start there; text before `from` is looked at, not taken.
+ * NULL for the set: none. */
+bool added_tokens_find(const struct added_tokens *set, const char *text, size_t size, size_t from, struct added_filter filter,
                        struct added_match *match);
 
 #endif

@@ -62,15 +62,18 @@ static double row_total(const struct between *b, size_t i) {
 
 static void add_rows(struct between *b, size_t query, size_t rows, struct between_sums *sums) {
     const struct rectangle *r = b->rectangle;
-    reading_rows(b->engine, b->activations, b->at, query, rows, b->panel0, b->stride / PANEL, b->block, b->stride);
+    size_t seen = whole_panels(smaller(r->key1, visible_end(b->sees, b->keys, query + rows - 1))) / PANEL; /* beyond, nothing is visible */
+    if (seen <= b->panel0) return;
+    reading_rows(b->engine, b->activations, b->at, query, rows, b->panel0, seen - b->panel0, b->block, b->stride);
     if (b->profile) weigh_excluded(b, query, rows);
     for (size_t k = 0; k < rows; k++) {
         size_t i = query + k, first = visible_first(b->sees, i), end = visible_end(b->sees, b->keys, i);
         size_t lo = larger(r->key0, first), hi = smaller(r->key1, end);
         if (lo >= hi) continue;
         const float *row = b->block + k * b->stride - b->panel0 * PANEL;
-        double weight = 0, excluded = 0;
-        for (size_t j = lo; j < hi; j++) weight += (double)row[j];
+        double weight, excluded = 0;
+        float largest;
+        b->engine->kernels->pool_cell(row + lo, row + lo, hi - lo, &weight, &largest);
         for (size_t s = 0; s < b->excluded_count; s++)
             if (b->excluded[s] >= lo && b->excluded[s] < hi) excluded += (double)row[b->excluded[s]];
         sums->rows++;

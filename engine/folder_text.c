@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine/failure.h"
+#include "engine/json_chat.h"
 #include "engine/mapping.h"
 #include "engine/tokenizer_json.h"
 
@@ -43,6 +44,33 @@ enum engine_status folder_read_tokenizer(const char *path, struct model *model, 
     }
     if (status != ENGINE_NO_MEMORY && (model->tokenizer_error = strdup(why)) != NULL) return ENGINE_OK;
     return engine_fail_memory(error, error_size);
+}
+
+/* ---- chats ----------------------------------------------------------------------------------------------------------- */
+
+static enum engine_status set_template(const char *bytes, size_t size, struct chat *chat, char *error, size_t error_size) {
+    return chat_set_template(chat, bytes, size) ? ENGINE_OK : engine_fail_memory(error, error_size);
+}
+
+/* What `read` finds in a file of the folder; nothing where there is none, or it cannot be read. */
+static enum engine_status read_of_folder(const char *path, const char *name, struct model *model,
+                                         enum engine_status (*read)(const char *bytes, size_t size, struct chat *chat, char *error,
+                                                                    size_t error_size),
+                                         char *error, size_t error_size) {
+    char file[PATH_SIZE], ignored[512];
+    struct mapping *mapping = NULL;
+    if (!path_of(path, name, file)) return ENGINE_OK;
+    enum engine_status status = mapping_open(file, &mapping, ignored, sizeof ignored);
+    if (status != ENGINE_OK) return status == ENGINE_NO_MEMORY ? engine_fail_memory(error, error_size) : ENGINE_OK;
+    status = read((const char *)mapping_data(mapping), mapping_size(mapping), &model->chat, error, error_size);
+    mapping_close(mapping);
+    return status;
+}
+
+enum engine_status folder_read_chat(const char *path, struct model *model, char *error, size_t error_size) {
+    enum engine_status status = read_of_folder(path, "chat_template.jinja", model, set_template, error, error_size);
+    if (status == ENGINE_OK) status = read_of_folder(path, "tokenizer_config.json", model, json_chat_read, error, error_size);
+    return status;
 }
 
 /* ---- README.md ------------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/chat_gguf.h"
 #include "engine/digest.h"
 #include "engine/failure.h"
 #include "engine/folder.h"
@@ -72,6 +73,7 @@ static enum engine_status describe(struct model *model, struct gguf_string name,
     model->info.name = put_string(&at, name);
     model->info.licence = put_string(&at, licence);
     model->info.tokenizer = model->tokenizer != NULL ? tokenizer_name(model->tokenizer) : "";
+    model->info.chat = model->chat.format != NULL ? model->chat.format->name : "";
     model->info.tokenizer_error = model->tokenizer_error != NULL ? model->tokenizer_error : "";
     model->info.layers = config->layers;
     model->info.heads = config->heads;
@@ -131,6 +133,7 @@ static enum engine_status read_gguf(struct model *model, const char *path, char 
         status = engine_fail(ENGINE_BROKEN, error, error_size,
                              "the model file is damaged: its tokenizer has %zu tokens, its "
                              "embedding %d", tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
+    if (status == ENGINE_OK && model->tokenizer != NULL) status = chat_from_gguf(gguf, model->tokenizer, &model->chat, error, error_size);
     if (status == ENGINE_OK) {
         model->info.format = "gguf";
         model->info.dtype = most_used_type(gguf);
@@ -146,6 +149,7 @@ static enum engine_status read_folder(struct model *model, const char *path, cha
     char licence[256];
     enum engine_status status = folder_read(path, model, error, error_size);
     if (status == ENGINE_OK) status = folder_read_tokenizer(path, model, error, error_size);
+    if (status == ENGINE_OK && model->tokenizer != NULL) status = folder_read_chat(path, model, error, error_size);
     if (status == ENGINE_OK) status = folder_read_licence(path, licence, sizeof licence, error, error_size);
     if (status == ENGINE_OK)
         status = describe(model, none, (struct gguf_string){licence, strlen(licence)}, path, error, error_size);
@@ -199,6 +203,7 @@ void model_release(struct model *model) {
     for (int i = 0; i < ROPE_TABLES; i++) free(model->config.rope[i].frequency);
     free(model->strings);
     free(model->tokenizer_error);
+    chat_finish(&model->chat);
     free(model);
 }
 
@@ -325,4 +330,15 @@ enum engine_status model_tokenize(const struct model *model, const char *text, s
 
 const char *model_token_bytes(const struct model *model, int32_t id, size_t *size, bool *special) {
     return model->tokenizer != NULL ? tokenizer_bytes(model->tokenizer, id, size, special) : NULL;
+}
+
+/* ---- chats ------------------------------------------------------------------------------------------------- */
+
+enum engine_status model_chat(const struct model *model, const struct chat_message *messages, size_t count, bool answer,
+                              struct chat_text *chat, char *error, size_t error_size) {
+    const struct chat *known = &model->chat;
+    if (known->format == NULL)
+        return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the model %s takes no chats: %s; write the chat as one text, marks included",
+                           model->info.name, known->why != NULL ? known->why : "it has no chat template");
+    return chat_write(known->format, known->bos, known->eos, messages, count, answer, chat, error, error_size);
 }

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "engine/chat.h"
 #include "engine/engine.h"
 
 /* GGUF's numbers (ggml_type), so that a file's value needs no translation. */
@@ -157,6 +158,7 @@ struct model {
     size_t mappings;
     struct tokenizer *tokenizer;     /* NULL: token ids only */
     char tokenizer_digest[65];
+    struct chat chat;                /* how chats are written; empty without a tokenizer */
     char *tokenizer_error;       /* why texts are refused where the model has a tokenizer that cannot be used; owned */
     char *strings;               /* one block that holds what info points to */
     _Atomic int references;

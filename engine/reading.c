@@ -100,8 +100,13 @@ enum engine_status attention_largest_value(struct engine *engine, const struct a
             size_t keys = visible_end(activations_visibility(a, at.layer), a->keys, i + rows - 1);
             read_rows(engine, a, at, i, rows, 0, whole_panels(keys) / PANEL,
                       activations_value_norms(activations, at), block, stride);
-            for (size_t r = 0; r < rows; r++)
-                for (size_t j = 0; j < keys; j++) most = block[r * stride + j] > most ? block[r * stride + j] : most;
+            for (size_t r = 0; r < rows; r++) {
+                const float *row = block + r * stride;
+                double sum;
+                float largest_of_row;
+                engine->kernels->pool_cell(row, row, keys, &sum, &largest_of_row);
+                most = largest_of_row > most ? largest_of_row : most;
+            }
         }
         free(block);
         *known = most;

@@ -145,14 +145,35 @@ static enum engine_status on_word(void *context, struct stretch word) {
     return status == ENGINE_NO_MEMORY ? engine_fail_memory(run->error, run->error_size) : status;
 }
 
+struct place {
+    const struct run *run;
+    struct stretch stretch;
+};
+
+/* No special token reaches into a part of the text that is plain. */
+static bool special_counts(const void *context, size_t start, size_t end) {
+    const struct place *place = context;
+    const struct tokenize_options *options = place->run->options;
+    struct origin origin = stretch_origin(place->stretch, start, end);
+    size_t low = 0, high = options->plain_count;
+    while (low < high) { /* the first part that ends behind the token's start */
+        size_t middle = low + (high - low) / 2;
+        if (options->plain[middle].end > origin.start) high = middle;
+        else low = middle + 1;
+    }
+    return low == options->plain_count || options->plain[low].start >= origin.end;
+}
+
 /* Cuts the tokens of `set` out of a stretch; `rest` takes what lies between. */
 static enum engine_status cut_out(struct run *run, const struct added_tokens *set, struct stretch stretch,
                                   enum engine_status (*rest)(struct run *run, struct stretch part)) {
     struct added_match match;
+    const struct place place = {run, stretch};
+    struct added_filter filter = {.special = run->options->parse_special, .context = &place};
     enum engine_status status = ENGINE_OK;
     size_t done = 0;
-    while (status == ENGINE_OK &&
-           added_tokens_find(set, stretch.bytes, stretch.size, done, run->options->parse_special, &match)) {
+    if (run->options->plain_count > 0 && run->sequence == 0) filter.counts = special_counts;
+    while (status == ENGINE_OK && added_tokens_find(set, stretch.bytes, stretch.size, done, filter, &match)) {
         if (match.start > done) status = rest(run, stretch_part(stretch, done, match.start));
         if (status == ENGINE_OK) status = add_token(run, match.id, stretch_origin(stretch, match.start, match.end));
         done = match.end;

@@ -155,11 +155,18 @@ static char *excerpt_of(const struct prepared *prepared, const struct analysis_r
     char *excerpt = malloc(EXCERPT_BYTES + 1);
     size_t size = 0;
     if (!excerpt) return NULL;
-    if (request->text) {
-        size = request->text_size < EXCERPT_BYTES ? request->text_size : EXCERPT_BYTES;
-        memcpy(excerpt, request->text, size);
+    const char *text = request->text;
+    size_t whole = request->text_size;
+    for (size_t i = 0; i < request->message_count && !text; i++) { /* of a chat what was said first */
+        if (request->messages[i].role == CHAT_SYSTEM) continue;
+        text = request->messages[i].content;
+        whole = request->messages[i].size;
     }
-    for (size_t i = 0; !request->text && i < prepared->n && size < EXCERPT_BYTES; i++) {
+    if (text) {
+        size = whole < EXCERPT_BYTES ? whole : EXCERPT_BYTES;
+        memcpy(excerpt, text, size);
+    }
+    for (size_t i = 0; !text && i < prepared->n && size < EXCERPT_BYTES; i++) {
         size_t length;
         const char *bytes = model_token_bytes(prepared->model.model, prepared->ids[i], &length, NULL);
         if (!bytes) break;

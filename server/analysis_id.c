@@ -29,13 +29,19 @@ void analysis_id_make(const struct prepared *prepared, const struct analysis_req
     hash_number(&hash, ENGINE_NUMERICS_VERSION);
     hash_text(&hash, prepared->model.digest);
     hash_text(&hash, model_tokenizer_digest(prepared->model.model));
-    hash_number(&hash, request->text != NULL);
-    if (request->text) {
-        hash_bytes(&hash, request->text, request->text_size);
+    hash_number(&hash, prepared->text != NULL);
+    if (prepared->text) {
+        hash_bytes(&hash, prepared->text, prepared->text_size);
         hash_number(&hash, request->text_pair != NULL);
         if (request->text_pair) hash_bytes(&hash, request->text_pair, request->text_pair_size);
         hash_number(&hash, request->parse_special);
         hash_number(&hash, request->add_special);
+    }
+    hash_number(&hash, prepared->chat.count);
+    for (size_t i = 0; i < prepared->chat.count; i++) {
+        const struct chat_part *part = &prepared->chat.parts[i];
+        const size_t numbers[] = {part->role, part->given, part->whole.start, part->whole.end, part->content.start, part->content.end};
+        for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++) hash_number(&hash, numbers[k]);
     }
     hash_number(&hash, prepared->n);
     for (size_t i = 0; i < prepared->n; i++) hash_number(&hash, (uint64_t)prepared->ids[i]);

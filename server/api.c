@@ -92,16 +92,48 @@ bool api_cut(const char *text, const char *name, size_t n, size_t *begin, size_t
                        n);
 }
 
-bool api_immutable(struct http_request *request, const char *id, const char *format, ...) {
-    char etag[256];
-    int length = snprintf(etag, sizeof etag, "\"%.64s", id);
+static void write_tag(struct api_tag *tag, const char *id, const char *format, va_list arguments) {
+    int length = snprintf(tag->text, sizeof tag->text, "\"%.64s", id);
+    length += vsnprintf(tag->text + length, sizeof tag->text - (size_t)length - 1, format, arguments);
+    if ((size_t)length < sizeof tag->text - 1)
+        strcat(tag->text, "\"");
+    else
+        tag->text[0] = '\0'; /* an address that long has no tag */
+}
+
+struct api_tag api_tag(const char *id, const char *format, ...) {
+    struct api_tag tag;
     va_list arguments;
     va_start(arguments, format);
-    length += vsnprintf(etag + length, sizeof etag - (size_t)length - 1, format, arguments);
+    write_tag(&tag, id, format, arguments);
     va_end(arguments);
-    if ((size_t)length >= sizeof etag - 1) return false; /* an address that long has no tag */
-    strcat(etag, "\"");
-    return http_immutable(request, etag);
+    return tag;
+}
+
+bool api_holds(struct app *app, struct http_request *request, const char *id, const struct api_tag *tag) {
+    struct problem problem;
+    struct analysis *analysis;
+    const char *known = http_header(request, "If-None-Match");
+    if (!tag->text[0] || (known && !strcmp(known, "*")) || !http_holds(request, tag->text)) return false; /* "*": whatever there is */
+    if (analyses_find(app->analyses, id, &analysis, &problem)) {
+        analysis_release(app->analyses, analysis);
+        return http_immutable(request, tag->text);
+    }
+    problem_reply(request, &problem);
+    return true;
+}
+
+bool api_immutable_tag(struct http_request *request, const struct api_tag *tag) {
+    return tag->text[0] && http_immutable(request, tag->text);
+}
+
+bool api_immutable(struct http_request *request, const char *id, const char *format, ...) {
+    struct api_tag tag;
+    va_list arguments;
+    va_start(arguments, format);
+    write_tag(&tag, id, format, arguments);
+    va_end(arguments);
+    return api_immutable_tag(request, &tag);
 }
 
 void api_reply(struct http_request *request, int status, const char *type, struct json_text *text) {

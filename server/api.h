@@ -36,7 +36,17 @@ bool api_index(const char *text, const char *what, size_t *index, struct problem
  * 400, an empty cut 422. */
 bool api_cut(const char *text, const char *name, size_t n, size_t *begin, size_t *end, struct problem *problem);
 
-/* ETag for what never changes: an id and what of it. True when 304 was sent. */
+/* ETag of what never changes: an id and what of it, as the address has it. Empty where the address is too long. */
+struct api_tag {
+    char text[256];
+};
+struct api_tag api_tag(const char *id, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Before anything is computed or asked for: whether the client holds it already, and the analysis has not been deleted. True: the
+ * answer, 304 or a problem, has been given. */
+bool api_holds(struct app *app, struct http_request *request, const char *id, const struct api_tag *tag);
+/* Marks the answer as one that never changes. True when 304 was sent. */
+bool api_immutable_tag(struct http_request *request, const struct api_tag *tag);
+/* Both of them for tags that are known late. */
 bool api_immutable(struct http_request *request, const char *id, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Answers with the text and empties it; a problem when memory ran out. */

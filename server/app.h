@@ -12,6 +12,7 @@ struct worker;  /* worker.h: the one thread that owns the engine */
 struct analyses; /* analysis.h: what is running, and the way to results */
 struct prober;  /* prober.h: what probes have found of each model */
 struct similarities; /* similarities.h: how alike heads are, as computed lately */
+struct tiles;   /* tiles.h: coarse tiles, as drawn lately */
 struct log;     /* log.h */
 struct options; /* options.h: flags, environment, defaults */
 
@@ -23,6 +24,7 @@ struct app {
     struct worker *worker;
     struct analyses *analyses;
     struct similarities *similarities;
+    struct tiles *tiles;
     struct prober *prober;
 };
 

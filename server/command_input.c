@@ -11,7 +11,8 @@
 
 #define TEXT_BYTES_MAX ((size_t)64 << 20) /* no model reads as much; a wrong file is noticed before it fills the memory */
 
-static bool read_stream(FILE *file, const char *name, struct analysis_request *request, struct problem *problem) {
+/* All of it, with a NUL behind. */
+static bool read_stream(FILE *file, const char *name, char **bytes, size_t *length, struct problem *problem) {
     size_t room = 0, size = 0;
     char *text = NULL;
     for (;;) {
@@ -35,30 +36,52 @@ static bool read_stream(FILE *file, const char *name, struct analysis_request *r
         return problem_set(problem, 500, "%s cannot be read: %s", name, strerror(errno));
     }
     text[size] = '\0';
-    request->text = text;
-    request->text_size = size;
+    *bytes = text;
+    *length = size;
     return true;
+}
+
+static bool read_named(const char *name, char **bytes, size_t *size, struct problem *problem) {
+    if (!strcmp(name, "-")) return read_stream(stdin, "standard input", bytes, size, problem);
+    FILE *file = fopen(name, "rb");
+    if (!file) return problem_set(problem, 404, "%s cannot be opened: %s", name, strerror(errno));
+    bool fine = read_stream(file, name, bytes, size, problem);
+    fclose(file);
+    return fine;
+}
+
+static bool is_utf8(const char *what, const char *text, size_t size, struct problem *problem) {
+    size_t sound = utf8_check(text, size);
+    return sound == size || problem_set(problem, 422, "the %s is not UTF-8: byte %zu (0x%02x) belongs to no character", what, sound,
+                                        (unsigned char)text[sound]);
+}
+
+static bool copy_text(const char *from, char **text, size_t *size, struct problem *problem) {
+    *size = strlen(from);
+    *text = strdup(from);
+    return *text || problem_memory(problem);
+}
+
+static bool read_chat(const struct options *options, struct analysis_request *request, struct problem *problem) {
+    char *list = NULL;
+    size_t size = 0;
+    bool fine = read_named(options->messages, &list, &size, problem) && is_utf8("chat", list, size, problem) &&
+                json_request_messages(list, size, request, problem);
+    free(list);
+    request->add_generation_prompt = options->add_generation_prompt;
+    json_request_chat_defaults(request);
+    return fine;
 }
 
 bool command_read_text(const struct options *options, struct analysis_request *request, struct problem *problem) {
     *request = (struct analysis_request){.store = true, .parse_special = true, .add_special = true};
-    bool fine;
-    if (options->text) {
-        request->text = strdup(options->text);
-        request->text_size = strlen(options->text);
-        fine = request->text || problem_memory(problem);
-    } else if (!strcmp(options->file, "-")) {
-        fine = read_stream(stdin, "standard input", request, problem);
-    } else {
-        FILE *file = fopen(options->file, "rb");
-        if (!file) return problem_set(problem, 404, "%s cannot be opened: %s", options->file, strerror(errno));
-        fine = read_stream(file, options->file, request, problem);
-        fclose(file);
-    }
-    size_t sound = fine ? utf8_check(request->text, request->text_size) : 0;
-    if (fine && sound < request->text_size)
-        fine = problem_set(problem, 422, "the text is not UTF-8: byte %zu (0x%02x) belongs to no character", sound,
-                           (unsigned char)request->text[sound]);
+    bool fine = options->messages ? read_chat(options, request, problem)
+                : options->text   ? copy_text(options->text, &request->text, &request->text_size, problem)
+                                  : read_named(options->file, &request->text, &request->text_size, problem);
+    if (fine && request->text) fine = is_utf8("text", request->text, request->text_size, problem);
+    if (fine && options->pair)
+        fine = copy_text(options->pair, &request->text_pair, &request->text_pair_size, problem) &&
+               is_utf8("second text", request->text_pair, request->text_pair_size, problem);
     if (!fine) json_request_clear(request);
     return fine;
 }

@@ -21,8 +21,10 @@
 #include "server/prober.h"
 #include "server/routes.h"
 #include "server/similarities.h"
+#include "server/tiles.h"
 #include "server/version.h"
 
+#define TILES_KEPT 128 /* of 64 KB */
 #define DRAIN_MS 5000
 #define LAST_RESORT_S 15 /* after the signal: whatever still runs then is left behind */
 
@@ -141,7 +143,8 @@ static bool open_parts(struct app *app, char *error, size_t error_size) {
                                         .precision = options->precision, .memory_max = options->memory_max};
     app->analyses = analyses_create(&analyses);
     app->similarities = similarities_create();
-    if (app->analyses && app->similarities && app->prober) {
+    app->tiles = tiles_create(TILES_KEPT);
+    if (app->analyses && app->similarities && app->tiles && app->prober) {
         prober_set_room(app->prober, make_room_for_probe, app);
         worker_set_idle(app->worker, run_probes, app);
         return true;
@@ -160,6 +163,7 @@ static void close_parts(struct app *app, struct http_server *server, const pthre
     worker_destroy(app->worker);
     analyses_destroy(app->analyses);
     similarities_destroy(app->similarities);
+    tiles_destroy(app->tiles);
     if (app->prober) prober_stop(app->prober);
     prober_destroy(app->prober);
     if (looking) pthread_join(*looking, NULL);

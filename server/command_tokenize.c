@@ -17,11 +17,8 @@ int command_tokenize(const struct options *options, struct log *log) {
     bool fine = command_models_create(options, log, &made, &problem) &&
                 prepare_tokens(made.models, &request, &prepared, &problem);
     if (fine) {
-        json_put(&out, "{\"model\":");
-        json_put_string(&out, prepared.model.id);
-        json_put(&out, ",\"tokens\":");
-        json_tokens(&out, &prepared, &request);
-        json_put(&out, "}\n");
+        json_tokenized(&out, &prepared, &request);
+        json_put(&out, "\n");
         prepare_clear(&prepared);
         if (out.failed) fine = problem_memory(&problem);
         else fwrite(out.bytes, 1, out.size, stdout);

@@ -81,12 +81,16 @@ void http_reply_static(struct http_request *request, int status, const char *con
            MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT));
 }
 
+bool http_holds(const struct http_request *request, const char *etag) {
+    const char *known = http_header(request, "If-None-Match");
+    return known && guard_etag_matches(known, etag);
+}
+
 /* 304 if the client holds this very representation. */
 static bool not_modified(struct http_request *request, const char *etag, const char *cache_control) {
     http_set_header(request, "ETag", etag);
     http_set_header(request, "Cache-Control", cache_control);
-    const char *known = http_header(request, "If-None-Match");
-    if (!known || !guard_etag_matches(known, etag)) return false;
+    if (!http_holds(request, etag)) return false;
     answer(request, 304, NULL, MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
     return true;
 }

@@ -59,6 +59,9 @@ void http_reply_source(struct http_request *request, int status, const char *con
  * Cache-Control: private, max-age=31536000, immutable. */
 bool http_immutable(struct http_request *request, const char *etag);
 
+/* Whether If-None-Match names this tag. */
+bool http_holds(const struct http_request *request, const char *etag);
+
 /* Assets that are looked at again each time: sends 304 and returns true, else sets ETag and Cache-Control: no-cache. */
 bool http_revalidated(struct http_request *request, const char *etag);
 

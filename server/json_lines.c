@@ -53,6 +53,9 @@ void json_model(struct json_text *out, const char *id, const char *digest, const
     json_text_field(out, "tokenizer", info->tokenizer);
     json_key(out, "pairs");
     json_put_bool(out, info->pairs);
+    json_key(out, "chat");
+    if (info->chat[0]) json_put_string(out, info->chat);
+    else json_put(out, "null");
     if (info->tokenizer_error[0]) json_text_field(out, "tokenizer_error", info->tokenizer_error);
     json_put(out, "}");
 }
@@ -65,9 +68,10 @@ void json_engine(struct json_text *out, enum precision precision) {
 }
 
 /* A token's text is its own stretch of the text; a token that is not in the text, or has none, shows what it stands for. */
-static void json_token_text(struct json_text *out, const struct model *model, const struct token *token,
+static void json_token_text(struct json_text *out, const struct prepared *prepared, const struct token *token,
                             const struct analysis_request *request) {
-    const char *text = token->sequence == 0 ? request->text : request->text_pair;
+    const struct model *model = prepared->model.model;
+    const char *text = token->sequence == 0 ? prepared->text : request->text_pair;
     size_t size = token->end - token->start;
     const char *bytes = text && size > 0 ? text + token->start : model_token_bytes(model, token->id, &size, NULL);
     if (!bytes) {
@@ -78,14 +82,14 @@ static void json_token_text(struct json_text *out, const struct model *model, co
     }
 }
 
-void json_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
+static void json_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
     const struct token *tokens = prepared->tokens;
     json_put(out, "[");
     for (size_t i = 0; i < prepared->n; i++) {
         json_put(out, i ? ",{\"id\":" : "{\"id\":");
         json_put_integer(out, tokens[i].id);
         json_key(out, "text");
-        json_token_text(out, prepared->model.model, &tokens[i], request);
+        json_token_text(out, prepared, &tokens[i], request);
         json_integer_field(out, "start", tokens[i].start);
         json_integer_field(out, "end", tokens[i].end);
         json_key(out, "special");
@@ -106,6 +110,59 @@ static void json_positions(struct json_text *out, const uint32_t *positions, siz
     json_put(out, "]");
 }
 
+/* The first token from `from` on that starts at `place` or behind it. One that was added stands nowhere in the text, and is passed over. */
+static size_t token_at(const struct prepared *prepared, size_t from, size_t place) {
+    size_t i = from;
+    for (; i < prepared->n; i++) {
+        const struct token *token = &prepared->tokens[i];
+        if (token->start >= place && !(token->special && token->end == 0)) break;
+    }
+    return i;
+}
+
+static void json_chat(struct json_text *out, const struct prepared *prepared) {
+    static const char *const roles[CHAT_ROLES] = {"system", "user", "assistant"};
+    size_t first = 0;
+    json_put(out, "\"chat\":");
+    json_put_string(out, model_describe(prepared->model.model)->chat);
+    json_key(out, "messages");
+    json_put(out, "[");
+    for (size_t i = 0; i < prepared->chat.count; i++) {
+        const struct chat_part *part = &prepared->chat.parts[i];
+        first = token_at(prepared, first, part->whole.start);
+        size_t end = token_at(prepared, first, part->whole.end);
+        json_put(out, i ? ",{\"role\":" : "{\"role\":");
+        json_put_string(out, roles[part->role]);
+        json_integer_field(out, "first", (int64_t)first);
+        json_integer_field(out, "end", (int64_t)end);
+        json_key(out, "content");
+        json_put(out, "[");
+        json_put_unsigned(out, part->content.start);
+        json_put(out, ",");
+        json_put_unsigned(out, part->content.end);
+        json_put(out, "]");
+        json_key(out, "given");
+        json_put_bool(out, part->given);
+        json_put(out, "}");
+        first = end;
+    }
+    json_put(out, "]");
+}
+
+void json_tokenized(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
+    json_put(out, "{\"model\":");
+    json_put_string(out, prepared->model.id);
+    if (request->messages) {
+        json_key(out, "text");
+        json_put_text(out, prepared->text, prepared->text_size);
+        json_put(out, ",");
+        json_chat(out, prepared);
+    }
+    json_key(out, "tokens");
+    json_tokens(out, prepared, request);
+    json_put(out, "}");
+}
+
 static void json_options(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
     json_put(out, "{\"exclude_keys\":");
     if (request->exclude == EXCLUDE_LIST) json_positions(out, request->positions, request->position_count);
@@ -116,6 +173,10 @@ static void json_options(struct json_text *out, const struct prepared *prepared,
     json_put_bool(out, request->parse_special);
     json_key(out, "add_special");
     json_put_bool(out, request->add_special);
+    if (request->messages) {
+        json_key(out, "add_generation_prompt");
+        json_put_bool(out, request->add_generation_prompt);
+    }
     json_put(out, "}");
 }
 
@@ -132,11 +193,15 @@ void json_line_start(struct json_text *out, const struct prepared *prepared, con
     json_key(out, "options");
     json_options(out, prepared, request);
     json_key(out, "text");
-    if (request->text) json_put_text(out, request->text, request->text_size);
+    if (prepared->text) json_put_text(out, prepared->text, prepared->text_size);
     else json_put(out, "null");
     if (request->text_pair) {
         json_key(out, "text_pair");
         json_put_text(out, request->text_pair, request->text_pair_size);
+    }
+    if (request->messages) {
+        json_put(out, ",");
+        json_chat(out, prepared);
     }
     json_integer_field(out, "n_tokens", (int64_t)prepared->n);
     json_put(out, ",\"estimate\":{\"seconds\":");

@@ -12,8 +12,9 @@
 /* {"id","name","architecture",...}: also an item of GET /models. */
 void json_model(struct json_text *out, const char *id, const char *digest, const struct model_info *info);
 void json_engine(struct json_text *out, enum precision precision);
-/* [{"id","text","start","end","special","sequence","type"}...]: also the answer of /tokenize. The type where it is not 0. */
-void json_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request);
+/* The answer of /tokenize: {"model","tokens":[{"id","text","start","end","special","sequence"}...]}, the type of a token where it is not
+ * 0; of a chat also "text", "chat" and "messages":[{"role","first","end","content","given"}...]. */
+void json_tokenized(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request);
 
 void json_line_start(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request,
                      const struct analysis_estimate *estimate);

@@ -8,14 +8,15 @@
 #include "server/json_body.h"
 #include "server/utf8.h"
 
-#define DEPTH_MAX 2         /* an object of arrays is the deepest that any request is */
+#define DEPTH_MAX 3         /* an object with an array of objects is the deepest that any request is */
+#define OBJECTS_MAX 4096    /* messages, and the request around them */
 #define VALUES_MAX (1 << 18) /* a parsed number takes ten times its text: bounded before anything is built */
 
 /* ---- before parsing ---------------------------------------------------------------------------------------------- */
 
 /* Counts brackets and commas outside strings; says nothing about the rest, which the parser will. */
 static bool body_is_bounded(const char *body, size_t size, struct problem *problem) {
-    size_t depth = 0, values = 0;
+    size_t depth = 0, values = 0, objects = 0;
     bool in_string = false;
     for (size_t i = 0; i < size; i++) {
         char c = body[i];
@@ -28,8 +29,10 @@ static bool body_is_bounded(const char *body, size_t size, struct problem *probl
         if (c == '}' || c == ']') depth -= depth > 0;
         if ((c == '{' || c == '[') && ++depth > DEPTH_MAX)
             return problem_set(problem, 400,
-                               "the body nests deeper than %d levels at byte %zu; a request is one flat object", DEPTH_MAX,
+                               "the body nests deeper than %d levels at byte %zu; no request does", DEPTH_MAX,
                                i);
+        if (c == '{' && ++objects > OBJECTS_MAX)
+            return problem_set(problem, 413, "the body holds more than %d objects; write a chat of so many messages as one text", OBJECTS_MAX);
         if (c == ',' && ++values >= VALUES_MAX)
             return problem_set(problem, 413, "the body holds more than %d values; no model reads so many tokens",
                                VALUES_MAX);
@@ -121,11 +124,59 @@ static bool read_store(const json_t *value, struct analysis_request *request, st
 }
 
 static bool read_parse_special(const json_t *value, struct analysis_request *request, struct problem *problem) {
+    request->parse_special_given = true;
     return read_bool(value, "/parse_special", &request->parse_special, problem);
 }
 
 static bool read_add_special(const json_t *value, struct analysis_request *request, struct problem *problem) {
+    request->add_special_given = true;
     return read_bool(value, "/add_special", &request->add_special, problem);
+}
+
+static bool read_add_generation_prompt(const json_t *value, struct analysis_request *request, struct problem *problem) {
+    return read_bool(value, "/add_generation_prompt", &request->add_generation_prompt, problem);
+}
+
+static bool read_role(const json_t *value, size_t i, enum chat_role *role, struct problem *problem) {
+    static const char *const roles[CHAT_ROLES] = {"system", "user", "assistant"};
+    char pointer[48];
+    snprintf(pointer, sizeof pointer, "/messages/%zu/role", i);
+    for (int r = 0; json_is_string(value) && r < CHAT_ROLES; r++) {
+        if (strcmp(json_string_value(value), roles[r]) != 0) continue;
+        *role = (enum chat_role)r;
+        return true;
+    }
+    return problem_at(problem, json_is_string(value) ? 422 : 400, pointer,
+                      "the role of message %zu must be \"system\", \"user\" or \"assistant\"", i);
+}
+
+static bool read_message(const json_t *value, size_t i, struct chat_message *message, struct problem *problem) {
+    char pointer[48], *content = NULL;
+    snprintf(pointer, sizeof pointer, "/messages/%zu", i);
+    if (!json_is_object(value))
+        return problem_at(problem, 400, pointer, "message %zu must be an object, {\"role\": ..., \"content\": ...}, not %s", i,
+                          type_name(value));
+    const json_t *text = json_object_get(value, "content");
+    if (!text || json_object_size(value) != 2)
+        return problem_at(problem, 400, pointer, "message %zu must have role and content, and nothing else", i);
+    if (!read_role(json_object_get(value, "role"), i, &message->role, problem)) return false;
+    snprintf(pointer, sizeof pointer, "/messages/%zu/content", i);
+    if (!read_string(text, pointer, &content, &message->size, problem)) return false;
+    message->content = content;
+    return true;
+}
+
+static bool read_messages(const json_t *value, struct analysis_request *request, struct problem *problem) {
+    if (!json_is_array(value))
+        return problem_at(problem, 400, "/messages", "messages must be an array of messages, not %s", type_name(value));
+    size_t count = json_array_size(value);
+    if (count == 0) return problem_at(problem, 422, "/messages", "messages is empty; give at least one");
+    request->messages = calloc(count, sizeof *request->messages);
+    if (!request->messages) return problem_memory(problem);
+    request->message_count = count;
+    for (size_t i = 0; i < count; i++)
+        if (!read_message(json_array_get(value, i), i, &request->messages[i], problem)) return false;
+    return true;
 }
 
 /* An array of integers from 0 to 2^31 - 1. Both kinds of list hold such; `numbers` is malloc'ed, of one element at least. */
@@ -210,7 +261,7 @@ static bool read_fields(json_t *root, const struct field *fields, struct analysi
             }
             while (utf8_check(pointer, used) < used) used--; /* a key that was cut inside a character */
             pointer[used] = '\0';
-            char known[256] = "";
+            char known[320] = "";
             for (const struct field *f = fields; f->name; f++) {
                 size_t length = strlen(known);
                 snprintf(known + length, sizeof known - length, "%s%s", length ? ", " : "", f->name);
@@ -234,11 +285,36 @@ static bool read_request(const void *body, size_t size, const struct field *fiel
     return fine;
 }
 
+/* That there is one input, and what belongs to it. */
+static bool check_input(struct analysis_request *request, bool ids_taken, struct problem *problem) {
+    const char *others = ids_taken ? " (or messages, or token_ids)" : " (or messages)";
+    if (request->messages && request->text)
+        return problem_at(problem, 400, "/messages", "give either text or messages, not both");
+    if (request->token_ids && (request->text || request->messages))
+        return problem_at(problem, 400, "/token_ids", "give either text or token_ids, not both");
+    if (!request->text && !request->messages && !request->token_ids)
+        return problem_at(problem, 400, "/text", "the field text%s is missing", others);
+    if (request->text_pair && !request->text)
+        return problem_at(problem, 400, "/text_pair", "text_pair needs a text before it");
+    if (request->add_generation_prompt && !request->messages)
+        return problem_at(problem, 400, "/add_generation_prompt", "add_generation_prompt goes with messages");
+    json_request_chat_defaults(request);
+    return true;
+}
+
+void json_request_chat_defaults(struct analysis_request *request) {
+    if (!request->messages) return;
+    request->parse_special = request->parse_special && request->parse_special_given;
+    request->add_special = request->add_special && request->add_special_given;
+}
+
 bool json_request_analysis(const void *body, size_t size, struct analysis_request *request, struct problem *problem) {
     static const struct field fields[] = {
         {"model", read_model},
         {"text", read_text},
         {"text_pair", read_text_pair},
+        {"messages", read_messages},
+        {"add_generation_prompt", read_add_generation_prompt},
         {"token_ids", read_token_ids},
         {"exclude_keys", read_exclude_keys},
         {"store", read_store},
@@ -247,12 +323,7 @@ bool json_request_analysis(const void *body, size_t size, struct analysis_reques
         {NULL, NULL},
     };
     bool fine = read_request(body, size, fields, request, problem);
-    if (fine && request->text && request->token_ids)
-        fine = problem_at(problem, 400, "/token_ids", "give either text or token_ids, not both");
-    if (fine && !request->text && !request->token_ids)
-        fine = problem_at(problem, 400, "/text", "the field text (or token_ids) is missing");
-    if (fine && request->text_pair && !request->text)
-        fine = problem_at(problem, 400, "/text_pair", "text_pair needs a text before it");
+    fine = fine && check_input(request, true, problem);
     if (fine && request->text && request->text_size == 0)
         fine = problem_at(problem, 422, "/text", "the text is empty; write at least one character");
     if (fine && request->token_ids && request->token_id_count == 0)
@@ -266,17 +337,32 @@ bool json_request_tokenize(const void *body, size_t size, struct analysis_reques
         {"model", read_model},
         {"text", read_text},
         {"text_pair", read_text_pair},
+        {"messages", read_messages},
+        {"add_generation_prompt", read_add_generation_prompt},
         {"parse_special", read_parse_special},
         {"add_special", read_add_special},
         {NULL, NULL},
     };
     bool fine = read_request(body, size, fields, request, problem);
-    if (fine && !request->text) fine = problem_at(problem, 400, "/text", "the field text is missing");
+    fine = fine && check_input(request, false, problem);
     if (!fine) json_request_clear(request);
     return fine;
 }
 
+bool json_request_messages(const char *bytes, size_t size, struct analysis_request *request, struct problem *problem) {
+    json_error_t error;
+    if (!body_is_bounded(bytes, size, problem)) return false;
+    json_t *list = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (!list && json_error_code(&error) == json_error_out_of_memory) return problem_memory(problem);
+    if (!list) return problem_set(problem, 400, "the messages are no valid JSON: %s (line %d)", error.text, error.line);
+    bool fine = read_messages(list, request, problem);
+    json_decref(list);
+    return fine;
+}
+
 void json_request_clear(struct analysis_request *request) {
+    for (size_t i = 0; i < request->message_count; i++) free((char *)request->messages[i].content);
+    free(request->messages);
     free(request->model);
     free(request->text);
     free(request->text_pair);

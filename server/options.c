@@ -38,6 +38,11 @@ static const struct flag flags[] = {
      "find models in the caches of Hugging Face, llama.cpp and Ollama too (default: on)"},
     {"text", "TEXT", KIND_TEXT, INPUT, AT(text), 0, 0, NULL, "the text itself"},
     {"file", "FILE", KIND_TEXT, INPUT, AT(file), 0, 0, NULL, "read the text from FILE; - is standard input"},
+    {"pair", "TEXT", KIND_TEXT, INPUT, AT(pair), 0, 0, NULL, "a second text, for encoders that read pairs"},
+    {"messages", "FILE", KIND_TEXT, INPUT, AT(messages), 0, 0, NULL,
+     "instead of a text: a chat, [{\"role\": \"user\", \"content\": \"...\"}...] in JSON; - is standard input"},
+    {"add-generation-prompt", NULL, KIND_SWITCH, INPUT, AT(add_generation_prompt), 0, 0, NULL,
+     "end the chat with the start of an answer"},
     {"format", "json|ndjson|csv", KIND_CHOICE, FOR(COMMAND_ANALYZE), AT(format), 0, 0, "json|ndjson|csv",
      "the document, the line stream as it comes, or one row a head (default: json)"},
     {"attention", "L.H", KIND_HEAD, FOR(COMMAND_ANALYZE), AT(attention), 0, 0, NULL,
@@ -396,8 +401,10 @@ static enum options_result check_whole(struct parser *parser) {
         options->operand_count = 0;
     }
     if (input && options->operand_count) return refuse(parser, "a text goes behind --text, a file's name behind --file");
-    if (input && !options->text == !options->file)
-        return refuse(parser, "%s takes its text from one of --text TEXT, --file FILE, or - for standard input", text->name);
+    if (input && (options->text != NULL) + (options->file != NULL) + (options->messages != NULL) != 1)
+        return refuse(parser, "%s takes its text from one of --text TEXT, --file FILE, --messages FILE, or - for standard input", text->name);
+    if (options->messages && options->pair) return refuse(parser, "--pair goes with a text, not with --messages");
+    if (!options->messages && options->add_generation_prompt) return refuse(parser, "--add-generation-prompt goes with --messages");
     if (!options->attention != !options->out)
         return refuse(parser, "--attention L.H and --out FILE.npy go together");
     if (options->operand_count > text->operand_max)
@@ -447,8 +454,8 @@ static enum options_result parse_all(struct parser *parser, int argc, char *cons
     for (size_t i = 0; i < FLAG_COUNT; i++) {
         if (parser->given[i] || !(flags[i].commands & FOR(options->command))) continue;
         /* An input on the command line replaces one from the environment. */
-        bool input = flags[i].offset == AT(text) || flags[i].offset == AT(file);
-        if (input && (options->text || options->file || options->operand_count)) continue;
+        bool input = flags[i].offset == AT(text) || flags[i].offset == AT(file) || flags[i].offset == AT(messages);
+        if (input && (options->text || options->file || options->messages || options->operand_count)) continue;
         if ((result = from_environment(parser, &flags[i])) != OPTIONS_OK) return result;
     }
     return check_whole(parser);

@@ -58,8 +58,11 @@ struct options {
     bool probes;                /* --probes: run probes when there is nothing else to do */
 
     /* analyze, tokenize */
-    const char *text;           /* --text; NULL: not given. Exactly one of text and file is set for these commands */
+    const char *text;           /* --text; NULL: not given. Exactly one of text, file and messages is set for these commands */
     const char *file;           /* --file, or "-" for standard input */
+    const char *messages;       /* --messages: a file, or "-" */
+    const char *pair;           /* --pair; NULL: none */
+    bool add_generation_prompt; /* --add-generation-prompt */
     enum output_format format;  /* --format */
     bool attention;             /* --attention L.H given; then out is set too */
     int attention_layer, attention_head;

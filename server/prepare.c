@@ -6,15 +6,36 @@
 
 #include "server/analysis_id.h"
 
+/* The contents: parts where no special token counts. */
+static struct byte_range *contents_of(const struct chat_text *chat) {
+    struct byte_range *contents = malloc((chat->count + 1) * sizeof *contents);
+    for (size_t i = 0; contents && i < chat->count; i++) contents[i] = chat->parts[i].content;
+    return contents;
+}
+
+static bool prepare_chat(const struct analysis_request *request, struct prepared *prepared, struct problem *problem) {
+    char error[512] = "";
+    enum engine_status status = model_chat(prepared->model.model, request->messages, request->message_count,
+                                           request->add_generation_prompt, &prepared->chat, error, sizeof error);
+    if (status != ENGINE_OK) {
+        problem_engine(problem, status, error);
+        return problem->status == 422 ? problem_at(problem, 422, "/messages", "%s", error) : false;
+    }
+    prepared->text = prepared->chat.text;
+    prepared->text_size = prepared->chat.size;
+    return true;
+}
+
 static bool prepare_text(const struct analysis_request *request, struct prepared *prepared, struct problem *problem) {
     const struct model *model = prepared->model.model;
     const struct model_info *info = model_describe(model);
     char error[256] = "";
+    const char *pointer = request->messages ? "/messages" : "/text";
     if (info->tokenizer_error[0])
-        return problem_at(problem, 422, "/text", "model '%s' takes no text: %s; give token_ids instead", prepared->model.id,
+        return problem_at(problem, 422, pointer, "model '%s' takes no text: %s; give token_ids instead", prepared->model.id,
                           info->tokenizer_error);
     if (!info->tokenizer[0])
-        return problem_at(problem, 422, "/text", "model '%s' has no tokenizer; give token_ids instead of a text",
+        return problem_at(problem, 422, pointer, "model '%s' has no tokenizer; give token_ids instead of a text",
                           prepared->model.id);
     if (request->text_pair && !info->pairs)
         return problem_at(problem, 422, "/text_pair",
@@ -22,8 +43,19 @@ static bool prepare_text(const struct analysis_request *request, struct prepared
                           prepared->model.id, info->tokenizer);
     struct tokenize_options options = {.parse_special = request->parse_special, .add_special = request->add_special,
                                        .pair = request->text_pair, .pair_size = request->text_pair_size};
-    enum engine_status status = model_tokenize(model, request->text, request->text_size, &options, &prepared->tokens,
+    struct byte_range *contents = NULL;
+    prepared->text = request->text;
+    prepared->text_size = request->text_size;
+    if (request->messages && !prepare_chat(request, prepared, problem)) return false;
+    if (request->messages && !request->parse_special) {
+        if (!(contents = contents_of(&prepared->chat))) return problem_memory(problem);
+        options.parse_special = true; /* in what the format writes, but in no content */
+        options.plain = contents;
+        options.plain_count = prepared->chat.count;
+    }
+    enum engine_status status = model_tokenize(model, prepared->text, prepared->text_size, &options, &prepared->tokens,
                                                &prepared->n, error, sizeof error);
+    free(contents);
     if (status != ENGINE_OK) return problem_engine(problem, status, error);
     for (size_t i = 0; i < prepared->n && info->token_types == 0; i++) prepared->tokens[i].type = 0; /* the model does not read them */
     return true;
@@ -55,7 +87,7 @@ bool prepare_tokens(struct models *models, const struct analysis_request *reques
                     struct problem *problem) {
     *prepared = (struct prepared){0};
     if (!models_acquire(models, request->model, &prepared->model, problem)) return false;
-    bool fine = request->text ? prepare_text(request, prepared, problem) : prepare_ids(request, prepared, problem);
+    bool fine = !request->token_ids ? prepare_text(request, prepared, problem) : prepare_ids(request, prepared, problem);
     if (!fine) prepare_clear(prepared);
     return fine;
 }
@@ -90,7 +122,7 @@ static bool prepare_types(struct prepared *prepared, struct problem *problem) {
 
 static bool prepare_rest(const struct analysis_request *request, struct prepared *prepared, struct problem *problem) {
     int context = model_describe(prepared->model.model)->context;
-    const char *pointer = request->text ? "/text" : "/token_ids";
+    const char *pointer = request->text ? "/text" : request->messages ? "/messages" : "/token_ids";
     if (prepared->n == 0) return problem_at(problem, 422, pointer, "the text gives no token; write something");
     if (prepared->n > (size_t)context)
         return problem_at(problem, 422, pointer, "the text has %zu tokens, and model '%s' reads %d at most; shorten it",
@@ -115,6 +147,7 @@ bool prepare_analysis(struct models *models, const struct analysis_request *requ
 
 void prepare_clear(struct prepared *prepared) {
     models_release(&prepared->model);
+    chat_text_finish(&prepared->chat);
     free(prepared->tokens);
     free(prepared->ids);
     free(prepared->types);

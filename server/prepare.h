@@ -11,6 +11,9 @@
 
 struct prepared {
     struct model_lease model;
+    const char *text;     /* what tokens point into: the request's own text, or chat.text; NULL: ids were given */
+    size_t text_size;
+    struct chat_text chat; /* what became of messages */
     struct token *tokens; /* [n] */
     int32_t *ids;         /* [n] */
     uint8_t *types;       /* [n] token types; NULL: all 0 */

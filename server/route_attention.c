@@ -8,10 +8,12 @@
 #include "server/api.h"
 #include "server/map_walk.h"
 #include "server/map_png.h"
+#include "server/tiles.h"
 
 #define TEXT_WEIGHTS_MAX ((size_t)65536)    /* .json and .csv: what a person or a spreadsheet looks at */
 #define PNG_WEIGHTS_MAX ((size_t)2048 * 2048)
 #define TILE_SIDE ((size_t)256)
+#define KEPT_ZOOM 2 /* tiles from this zoom on are kept: a million weights and more */
 
 static const char *const cut_names[] = {"queries", "keys", "weighting", NULL};
 
@@ -25,12 +27,22 @@ static bool weighting_of_request(const struct http_request *request, enum weight
 
 /* ---- a head's map, or a cut of it -------------------------------------------------------------------------------- */
 
+/* Whether the answer has been given: the client holds the map. */
+static bool map_is_held(struct app *app, struct http_request *request, const char *end, bool all_heads, enum weighting weighting,
+                        struct api_tag *tag) {
+    const char *id = http_capture(request, 0), *queries = http_query(request, "queries"), *keys = http_query(request, "keys");
+    *tag = api_tag(id, "/attention/%s/%s.%s?%s,%s,%d", http_capture(request, 1), all_heads ? "" : http_capture(request, 2), end,
+                   queries ? queries : ":", keys ? keys : ":", (int)weighting);
+    return api_holds(app, request, id, tag);
+}
+
 /* The walk over what the address names. `end`: the file's ending, for its tag. NULL: the answer has been given. */
 static struct map_walk *walk_of_request(struct app *app, struct http_request *request, const char *end, bool all_heads,
                                         size_t weights_max) {
     struct problem problem;
     struct map_walk *walk = calloc(1, sizeof *walk);
     size_t head = 0, n = 0;
+    struct api_tag tag;
     if (!walk) {
         problem_memory(&problem);
         problem_reply(request, &problem);
@@ -41,7 +53,8 @@ static struct map_walk *walk_of_request(struct app *app, struct http_request *re
     bool fine = api_query_known(request, cut_names, &problem) && weighting_of_request(request, &walk->weighting, &problem);
     if (!fine) {
         problem_reply(request, &problem);
-    } else if (api_head(app, request, &walk->lease, &walk->layer, all_heads ? NULL : &head)) {
+    } else if (!map_is_held(app, request, end, all_heads, walk->weighting, &tag) &&
+               api_head(app, request, &walk->lease, &walk->layer, all_heads ? NULL : &head)) {
         struct rectangle *r = &walk->rectangle;
         walk->head = head;
         walk->head_end = all_heads ? (size_t)model_describe(activations_model(walk->lease.activations))->heads : head + 1;
@@ -53,11 +66,7 @@ static struct map_walk *walk_of_request(struct app *app, struct http_request *re
             fine = problem_set(&problem, 413, "these are %zu weights, and .%s gives %zu at most; ask for .npy, or cut with "
                                "?queries=a:b&keys=c:d", weights, end, weights_max);
         if (!fine) problem_reply(request, &problem);
-        if (fine && !api_immutable(request, http_capture(request, 0), "/attention/%zu/%zu-%zu.%s?%zu:%zu,%zu:%zu,%d",
-                                   walk->layer, walk->head,
-                                   walk->head_end, end, r->query0, r->query1, r->key0, r->key1,
-                                   (int)walk->weighting))
-            return walk;
+        if (fine && !api_immutable_tag(request, &tag)) return walk;
     }
     map_walk_finish(walk);
     free(walk);
@@ -247,6 +256,43 @@ static bool tile_pooling(const struct http_request *request, struct tile *tile, 
            problem_set(problem, 400, "pool must be max or mean, not '%.24s'", pool);
 }
 
+static void reply_tile(struct http_request *request, const struct tile *tile, size_t size) {
+    if (tile->weighting == WEIGHTING_VALUE) {
+        char largest[32];
+        snprintf(largest, sizeof largest, "%.9g", (double)tile->largest);
+        http_set_header(request, "Headscope-Largest", largest);
+    }
+    http_reply(request, 200, TYPE_BYTES, tile->pixels, size);
+}
+
+/* True: the answer has been given, as a 304 or from the tiles that are kept. */
+static bool tile_is_kept(struct app *app, struct http_request *request, const struct api_tag *tag, struct tile *tile) {
+    const char *id = http_capture(request, 0);
+    struct kept_tile kept;
+    struct analysis *analysis;
+    struct problem problem;
+    if (api_holds(app, request, id, tag)) return true;
+    if (!tag->text[0] || !tiles_get(app->tiles, tag->text, &kept)) return false;
+    if (!analyses_find(app->analyses, id, &analysis, &problem)) { /* deleted meanwhile */
+        free(kept.pixels);
+        problem_reply(request, &problem);
+        return true;
+    }
+    analysis_release(app->analyses, analysis);
+    tile->pixels = kept.pixels;
+    tile->largest = kept.largest;
+    api_immutable_tag(request, tag);
+    reply_tile(request, tile, kept.size);
+    return true;
+}
+
+static void keep_tile(struct app *app, const struct api_tag *tag, const struct tile *tile, size_t size) {
+    struct kept_tile kept = {.pixels = tile->pixels, .size = size, .largest = tile->largest};
+    if (tile->zoom < KEPT_ZOOM || !tag->text[0]) return;
+    memcpy(kept.name, tag->text, sizeof kept.name);
+    tiles_put(app->tiles, &kept);
+}
+
 void route_tile(struct app *app, struct http_request *request) {
     struct tile tile = {0};
     struct problem problem;
@@ -256,13 +302,12 @@ void route_tile(struct app *app, struct http_request *request) {
         problem_reply(request, &problem);
         return;
     }
-    if (!api_head(app, request, &lease, &tile.layer, &tile.head)) return;
+    struct api_tag tag = api_tag(http_capture(request, 0), "/tile/%s/%s/%s/%s/%s?%d,%d", http_capture(request, 1), http_capture(request, 2),
+                                 http_capture(request, 3), http_capture(request, 4), http_capture(request, 5), (int)tile.pooling,
+                                 (int)tile.weighting);
+    if (tile_is_kept(app, request, &tag, &tile) || !api_head(app, request, &lease, &tile.layer, &tile.head)) return;
     tile.activations = lease.activations;
-    bool fine = tile_place(request, &tile, &problem), answered = false;
-    if (fine)
-        answered = api_immutable(request, http_capture(request, 0), "/tile/%zu/%zu/%zu/%zu/%zu?%d,%d", tile.layer, tile.head,
-                                 tile.zoom, tile.x,
-                                 tile.y, (int)tile.pooling, (int)tile.weighting);
+    bool fine = tile_place(request, &tile, &problem), answered = fine && api_immutable_tag(request, &tag);
     if (fine && !answered) {
         tile.pixels = malloc(TILE_SIDE * TILE_SIDE);
         fine = tile.pixels ? worker_ask(app->worker, tile_read, &tile, &patience, &problem) : problem_memory(&problem);
@@ -270,13 +315,10 @@ void route_tile(struct app *app, struct http_request *request) {
     }
     analyses_release_activations(app->analyses, &lease);
     if (answered) return;
-    if (fine && tile.weighting == WEIGHTING_VALUE) {
-        char largest[32];
-        snprintf(largest, sizeof largest, "%.9g", (double)tile.largest);
-        http_set_header(request, "Headscope-Largest", largest);
-    }
     if (fine) {
-        http_reply(request, 200, TYPE_BYTES, tile.pixels, (size_t)tile.width * (size_t)tile.height);
+        size_t size = (size_t)tile.width * (size_t)tile.height;
+        keep_tile(app, &tag, &tile, size);
+        reply_tile(request, &tile, size);
     } else {
         free(tile.pixels);
         problem_reply(request, &problem);

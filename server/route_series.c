@@ -40,9 +40,12 @@ static bool series_of_request(struct app *app, struct http_request *request, con
         problem_reply(request, &problem);
         return false;
     }
+    const char *id = http_capture(request, 0);
+    struct api_tag tag = api_tag(id, "/series/%s/%s.%s", http_capture(request, 1), http_capture(request, 2), end);
+    if (api_holds(app, request, id, &tag)) return false;
     if (!api_head(app, request, &series->lease, &series->layer, &series->head)) return false;
     activations_ids(series->lease.activations, &series->n);
-    bool answered = api_immutable(request, http_capture(request, 0), "/series/%zu/%zu.%s", series->layer, series->head, end);
+    bool answered = api_immutable_tag(request, &tag);
     bool fine = false;
     if (!answered) {
         series->values = malloc(SERIES_COUNT * series->n * sizeof *series->values);

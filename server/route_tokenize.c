@@ -13,11 +13,7 @@ static bool tokenize(struct app *app, struct http_request *request, struct json_
     if (!api_query_known(request, no_query, problem) || !json_request_tokenize(body, size, &asked, problem)) return false;
     bool fine = prepare_tokens(app->models, &asked, &prepared, problem);
     if (fine) {
-        json_put(out, "{\"model\":");
-        json_put_string(out, prepared.model.id);
-        json_put(out, ",\"tokens\":");
-        json_tokens(out, &prepared, &asked);
-        json_put(out, "}");
+        json_tokenized(out, &prepared, &asked);
         prepare_clear(&prepared);
     }
     json_request_clear(&asked);

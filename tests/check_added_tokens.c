@@ -38,7 +38,7 @@ START_TEST(matches_the_longest_token) {
                 longest = size;
             }
         struct added_match match;
-        ck_assert(added_tokens_find(set, text, length, 0, with_special, &match) == (longest > 0));
+        ck_assert(added_tokens_find(set, text, length, 0, (struct added_filter){.special = with_special}, &match) == (longest > 0));
         if (longest == 0) continue;
         ck_assert_uint_eq(match.id, expected);
         ck_assert_uint_eq(match.start, start - 1);
@@ -68,7 +68,7 @@ START_TEST(follows_the_flags) {
         struct added_tokens *set = NULL;
         struct added_match match = {0};
         ck_assert_int_eq(added_tokens_create(&token, 1, &set, NULL, 0), ENGINE_OK);
-        ck_assert(added_tokens_find(set, cases[i].text, strlen(cases[i].text), cases[i].from, false, &match) == cases[i].found);
+        ck_assert(added_tokens_find(set, cases[i].text, strlen(cases[i].text), cases[i].from, (struct added_filter){0}, &match) == cases[i].found);
         ck_assert_msg(match.start == cases[i].start && match.end == cases[i].end, "case %zu: %zu to %zu", i, match.start, match.end);
         added_tokens_destroy(set);
     }

@@ -39,8 +39,8 @@ static void put_file(const char *name, const char *text) {
 }
 
 static void remove_folder(void) {
-    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json", "README.md"};
-    for (int i = 0; i < 4; i++) put_file(files[i], NULL);
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json", "README.md", "tokenizer_config.json"};
+    for (int i = 0; i < 5; i++) put_file(files[i], NULL);
     rmdir(folder);
 }
 
@@ -94,6 +94,43 @@ START_TEST(says_why_it_takes_no_texts) {
 }
 END_TEST
 
+#define CHATML "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}" \
+               "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+
+/* A format, or a reason that chats are refused with. */
+START_TEST(reads_the_chat_template) {
+    static const struct { const char *config, *jinja, *chat, *bos, *names; } cases[] = {
+        {NULL, NULL, "", NULL, "no chat template"},
+        {"{\"chat_template\":\"" CHATML "\",\"bos_token\":\"<s>\",\"eos_token\":null}", NULL, "chatml", "<s>", NULL},
+        {"{\"chat_template\":[{\"name\":\"default\",\"template\":\"" CHATML "\"}],\"bos_token\":{\"content\":\"<b>\"}}", NULL, "chatml", "<b>", NULL},
+        {"{\"chat_template\":[{\"name\":\"rag\",\"template\":\"x\"}]}", NULL, "", NULL, "no chat template"},
+        {"{\"chat_template\":\"" CHATML "\"}", "other", "", NULL, "SHA-256"}, /* the file of its own counts */
+        {"{\"chat_template\":\"other\",\"bos_token\":\"<s>\"}", NULL, "", "<s>", "SHA-256"},
+        {"{\"chat_template\":", NULL, "", NULL, "damaged"},
+        {"{\"bos_token\":\"a\",\"bos_token\":\"b\"}", NULL, "", NULL, "damaged"},
+        {"{\"bos_token\":{\"content\":1,}}", NULL, "", NULL, "damaged"},
+        {"[]", NULL, "", NULL, "damaged"}, {"\xff", NULL, "", NULL, "damaged"}, {"{} {}", NULL, "", NULL, "damaged"},
+        {"{\"chat_template\":1,\"bos_token\":[2]}", NULL, "", NULL, "no chat template"},
+    };
+    put_file("tokenizer.json", TOKENIZER);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        put_file("tokenizer_config.json", cases[i].config);
+        put_file("chat_template.jinja", cases[i].jinja);
+        struct model *model = open_folder();
+        ck_assert_msg(strcmp(model_describe(model)->chat, cases[i].chat) == 0, "case %zu", i);
+        ck_assert_msg(cases[i].bos ? model->chat.bos && strcmp(model->chat.bos, cases[i].bos) == 0 : !model->chat.bos, "case %zu", i);
+        struct chat_text chat = {0};
+        struct chat_message message = {CHAT_USER, "Hi", 2};
+        enum engine_status status = model_chat(model, &message, 1, false, &chat, error, sizeof error);
+        if (cases[i].names == NULL) ck_assert_int_eq(status, ENGINE_OK);
+        else ck_assert_msg(status == ENGINE_UNSUPPORTED && strstr(error, cases[i].names) != NULL, "case %zu: %s", i, error);
+        chat_text_finish(&chat);
+        model_release(model);
+    }
+    put_file("chat_template.jinja", NULL);
+}
+END_TEST
+
 START_TEST(reads_the_licence) {
     static const struct { const char *readme, *licence; } cases[] = {
         {NULL, ""}, {"", ""}, {"# license: mit\n", ""}, {"---\nlicense: mit\n---\n# x", "mit"}, {"---\r\nlicense: 'mit' \r\n---\r\n", "mit"},
@@ -114,6 +151,7 @@ END_TEST
 START_TEST(survives_failing_allocations) {
     put_file("tokenizer.json", TOKENIZER);
     put_file("README.md", "---\nlicense: mit\n---\n");
+    put_file("tokenizer_config.json", "{\"chat_template\":\"" CHATML "\",\"bos_token\":\"<s>\",\"eos_token\":{\"content\":\"</s>\"}}");
     for (long turn = 0;; turn++) {
         struct model *model = NULL;
         failing_malloc_after(turn);
@@ -122,6 +160,8 @@ START_TEST(survives_failing_allocations) {
         if (status == ENGINE_OK) { /* patterns do without what makes them fast */
             ck_assert_str_eq(model_describe(model)->tokenizer, "wordpiece");
             ck_assert_str_eq(model_describe(model)->licence, "mit");
+            ck_assert_str_eq(model_describe(model)->chat, "chatml");
+            ck_assert_str_eq(model->chat.eos, "</s>");
             model_release(model);
         } else {
             ck_assert_int_eq(status, ENGINE_NO_MEMORY);
@@ -142,6 +182,7 @@ static Suite *suite(void) {
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, takes_texts);
     tcase_add_test(tests, says_why_it_takes_no_texts);
+    tcase_add_test(tests, reads_the_chat_template);
     tcase_add_test(tests, reads_the_licence);
     tcase_add_test(tests, survives_failing_allocations);
     suite_add_tcase(all, tests);

@@ -78,13 +78,24 @@ static const struct refusal {
     {"{\"model\":\"m\",\"token_ids\":[2147483648]}", 422, "/token_ids/0", "2147483648"},
     {"{\"model\":\"m\",\"token_ids\":[9223372036854775808]}", 400, "", "integer"},
     {"{\"model\":\"m\",\"token_ids\":{}}", 400, "/token_ids", "object"},
-    {"{\"model\":\"m\",\"token_ids\":[[1]]}", 400, "", "nests"},
+    {"{\"model\":\"m\",\"token_ids\":[[1]]}", 400, "/token_ids/0", "array"},
+    {"{\"model\":\"m\",\"token_ids\":[[[1]]]}", 400, "", "nests"},
     {"{\"model\":\"m\",\"token_ids\":[1e400]}", 400, "", "JSON"},
     {"{\"model\":\"m\",\"text\":\"a\",\"exclude_keys\":\"some\"}", 400, "/exclude_keys", "auto"},
     {"{\"model\":\"m\",\"text\":\"a\",\"exclude_keys\":[0.5]}", 400, "/exclude_keys/0", "fraction"},
     {"{\"model\":\"m\",\"text\":\"a\",\"exclude_keys\":true}", 400, "/exclude_keys", "boolean"},
     {"{\"model\":\"m\",\"text\":\"a\",\"store\":1}", 400, "/store", "integer"},
     {"{\"model\":\"m\",\"token_ids\":[1],\"text_pair\":\"b\"}", 400, "/text_pair", "text"},
+    {"{\"model\":\"m\",\"messages\":[]}", 422, "/messages", "empty"},
+    {"{\"model\":\"m\",\"messages\":{}}", 400, "/messages", "object"},
+    {"{\"model\":\"m\",\"messages\":[1]}", 400, "/messages/0", "integer"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"user\"}]}", 400, "/messages/1", "content"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"x\":1}]}", 400, "/messages/0", "nothing else"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"robot\",\"content\":\"a\"}]}", 422, "/messages/0/role", "assistant"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":1,\"content\":\"a\"}]}", 400, "/messages/0/role", "assistant"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":null}]}", 400, "/messages/0/content", "null"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"text\":\"b\"}", 400, "/messages", "either"},
+    {"{\"model\":\"m\",\"text\":\"a\",\"add_generation_prompt\":true}", 400, "/add_generation_prompt", "messages"},
 };
 
 START_TEST(refused) {
@@ -95,6 +106,19 @@ START_TEST(refused) {
     ck_assert_msg(strstr(problem.detail, want->says) != NULL, "%s: %s", want->body, problem.detail);
     ck_assert_ptr_null(request.model);
     ck_assert_ptr_null(request.text);
+}
+END_TEST
+
+START_TEST(chats) {
+    ck_assert(read_body("{\"model\":\"m\",\"messages\":[{\"content\":\"a\\u0000b\",\"role\":\"user\"},{\"role\":\"assistant\",\"content\":\"\"}]}"));
+    ck_assert_uint_eq(request.message_count, 2);
+    ck_assert_int_eq(request.messages[1].role, CHAT_ASSISTANT);
+    ck_assert_uint_eq(request.messages[0].size, 3);
+    ck_assert(!request.parse_special && !request.add_special && !request.add_generation_prompt);
+    json_request_clear(&request);
+    ck_assert(read_body("{\"model\":\"m\",\"parse_special\":true,\"add_generation_prompt\":true,\"messages\":[{\"role\":\"system\",\"content\":\"s\"}]}"));
+    ck_assert(request.parse_special && !request.add_special && request.add_generation_prompt);
+    json_request_clear(&request);
 }
 END_TEST
 
@@ -110,7 +134,7 @@ START_TEST(bombs) {
     for (int i = 1; i < COUNT; i++, size += 3) memcpy(body + size, ",{}", 3);
     size += (size_t)sprintf(body + size, "]}");
     ck_assert(!json_request_analysis(body, size, &request, &problem));
-    ck_assert_int_eq(problem.status, 400);
+    ck_assert_int_eq(problem.status, 413);
     size = (size_t)sprintf(body, "{\"model\":\"m\",\"token_ids\":[1");
     for (int i = 1; i < COUNT; i++, size += 2) memcpy(body + size, ",1", 2);
     size += (size_t)sprintf(body + size, "]}");
@@ -153,6 +177,7 @@ static Suite *suite(void) {
     tcase_add_test(t, a_text);
     tcase_add_test(t, token_ids_and_options);
     tcase_add_loop_test(t, refused, 0, sizeof refusals / sizeof refusals[0]);
+    tcase_add_test(t, chats);
     tcase_add_test(t, bombs);
     tcase_add_test(t, brackets_in_a_text);
     tcase_add_test(t, tokenize);

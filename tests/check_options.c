@@ -140,7 +140,7 @@ START_TEST(refuses_wrong_usage) {
         "serve --queue 0", "serve --cache-max 2XB", "serve --cache-max -1", "serve --cache-max 99999999999999999999", "serve --log-format xml",
         "serve --open=maybe", "serve extra", "serve -p 1", "serve --text hi", "serve --host=", "serve --model=", "analyze", "analyze --text a --file b",
         "analyze --text a -", "analyze --text a b", "analyze --text a --attention 1", "analyze --text a --attention 1.2", "analyze --text a --out f",
-        "analyze --text a --attention a.b --out f", "analyze --text a --attention 1.-2 --out f", "analyze --text a --format xml", "cache",
+        "analyze --text a --attention a.b --out f", "analyze --text a --messages m", "analyze --messages m --pair p", "tokenize --text a --add-generation-prompt", "analyze --text a --attention 1.-2 --out f", "analyze --text a --format xml", "cache",
         "cache delete a b", "models --port 1", "analyze --file a -", "serve --=1",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -178,7 +178,7 @@ START_TEST(helps) {
     for (int i = 0; i <= COMMAND_COUNT; i++) options_help(out, (enum command)i);
     fclose(out);
     static const char *const flags[] = {"--host", "--port", "--model", "--cache ", "--cache-max", "--memory-max", "--threads", "--queue", "--token-file",
-                                        "--allow-host", "--web-root", "--open", "--log-format", "--text", "--file", "--format", "--attention", "--out",
+                                        "--allow-host", "--web-root", "--open", "--log-format", "--text", "--file", "--pair", "--messages", "--add-generation-prompt", "--format", "--attention", "--out",
                                         "--json", "list|stats|delete ID|clear|check", "HEADSCOPE_"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) ck_assert_msg(strstr(text, flags[i]), "%s is not explained", flags[i]);
     free(text);

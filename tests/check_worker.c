@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/patience.h"
 #include "server/wait.h"
 
 #include <check.h>
@@ -213,6 +214,61 @@ START_TEST(many_askers) {
 }
 END_TEST
 
+/* A long read of ten steps; a small one comes in while the third runs. */
+struct long_read {
+    int steps;
+    struct worker_read small;
+    int small_after; /* step after which the small one was seen to have run */
+};
+
+static void small_run(void *context, struct engine *engine) {
+    ck_assert_ptr_nonnull(engine);
+    struct long_read *l = context;
+    l->small_after = l->steps;
+}
+
+static bool long_step(void *context, struct engine *engine) {
+    struct long_read *l = context;
+    ck_assert_ptr_nonnull(engine);
+    if (++l->steps == 3) {
+        l->small = (struct worker_read){.run = small_run, .context = l};
+        worker_read_start(worker, &l->small);
+    }
+    return l->steps < 10;
+}
+
+START_TEST(small_reads_go_between_the_steps_of_a_long_one) {
+    struct long_read l = {0};
+    struct problem problem;
+    ck_assert(worker_ask_steps(worker, long_step, &l, NULL, &problem));
+    ck_assert_int_eq(l.steps, 10);
+    ck_assert_int_eq(l.small_after, 3);
+}
+END_TEST
+
+static bool endless_step(void *context, struct engine *engine) {
+    (void)engine;
+    ++*(int *)context;
+    return true;
+}
+
+static bool over_after_five(void *context, struct problem *problem) {
+    return *(int *)context >= 5 && !problem_set(problem, 503, "the client has hung up");
+}
+
+START_TEST(a_long_read_ends_when_nobody_waits) {
+    int steps = 0;
+    struct problem problem = {0};
+    struct patience patience = {.over = over_after_five, .context = &steps};
+    ck_assert(!worker_ask_steps(worker, endless_step, &steps, &patience, &problem));
+    ck_assert_int_eq(problem.status, 503);
+    ck_assert_int_eq(steps, 5);
+    worker_stop(worker);
+    ck_assert(!worker_ask_steps(worker, endless_step, &steps, NULL, &problem));
+    ck_assert_int_eq(steps, 5);
+}
+END_TEST
+
 static Suite *suite(void) {
     Suite *s = suite_create("worker");
     TCase *t = tcase_create("queue");
@@ -223,6 +279,8 @@ static Suite *suite(void) {
     tcase_add_test(t, reads_go_first);
     tcase_add_test(t, a_read_with_nothing_else_to_do);
     tcase_add_test(t, a_read_is_cancelled_before_it_runs);
+    tcase_add_test(t, small_reads_go_between_the_steps_of_a_long_one);
+    tcase_add_test(t, a_long_read_ends_when_nobody_waits);
     tcase_add_test(t, stopping);
     tcase_add_test(t, many_askers);
     suite_add_tcase(s, t);

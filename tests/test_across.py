@@ -332,6 +332,45 @@ class Compare(Across):
         self.refused(self.ask(f'/compare?a={self.analyse("llama", [5, 6])}&b={self.analyse("llama", [7, 8])}'), 422, 'nothing to compare')
 
 
+class Gone(Across):
+    """What was stored is asked about after a restart: the model runs again; without it the answer is 409."""
+
+    def test_after_a_restart_with_and_without_the_model(self):
+        one, ids = self.id['llama'], self.ids['llama'].tolist()
+        other = self.analyse('llama', ids[3:] + [9, 9])
+        paths = [f'/analyses/{one}/between?queries=30:40&keys=2:9', f'/analyses/{one}/dilution.json', f'/analyses/{one}/similarity.npy?by=js',
+                 f'/analyses/{one}/similarity.json?by=cka', f'/compare?a={one}&b={other}', f'/compare/1/2.npy?a={one}&b={other}',
+                 f'/compare/1/2/tiles/0/0/0?a={one}&b={other}']
+        before = [self.ask(path).content for path in paths]
+        self.server.stop()
+        self.server.start()
+        for path, content in zip(paths, before):
+            answer = self.ask(path)
+            self.assertEqual((answer.status_code, answer.content), (200, content), path)
+        self.server.stop()
+        os.unlink(os.path.join(self.models.name, 'llama'))
+        try:
+            self.server.start()
+            for path in paths:
+                self.refused(self.ask(path), 409, 'model')
+        finally:
+            os.symlink(os.path.join(SOURCE, 'tests', 'golden', 'zoo', 'llama'), os.path.join(self.models.name, 'llama'))
+
+    def test_many_at_once(self):
+        """Long questions, their repetition and a deletion at the same time: each is answered, or refused in order."""
+        paths = [f'/analyses/{self.id[f]}/{what}' for f in ('mistral', 'bert', 'gpt2') for what in
+                 ('similarity.npy?by=js', 'similarity.json?by=js', 'similarity.npy?by=cka', 'between', 'dilution.json')]
+        want, got = {p: self.ask(p).content for p in paths}, []
+        threads = [threading.Thread(target=lambda p=p: got.append((p, self.ask(p)))) for p in paths * 3]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(got), len(paths) * 3)
+        for path, answer in got:
+            self.assertEqual((answer.status_code, answer.content), (200, want[path]), path)
+
+
 class Shares(Across):
     def post(self, body):
         return requests.post(self.server.url + '/api/v1/shares', json=body, timeout=60)

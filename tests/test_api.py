@@ -507,13 +507,37 @@ class LittleMemory(WithServer):
     flags = ('--memory-max', '100MiB')
 
     def test_too_large_is_413_and_the_rest_works(self):
-        self.problem(self.server.post('word ' * 7000), 413)
+        refused = self.server.post('word ' * 7000)
+        self.problem(refused, 413)
+        self.assertRegex(refused.json()['detail'], r'[0-9]+ tokens need [0-9.]+ MB of memory and 104\.9 MB are allowed')
         made = [self.server.post(f'{i} ' + 'many words here ' * 60).json() for i in range(4)]
         for document in made:                                 # most of their activations are gone: the model runs again
             a = self.server.npy(f'/analyses/{document["id"]}/attention/3/3.npy')
             self.assertLess(np.abs(a.sum(1) - 1).max(), 3e-6)
         runs = sum(self.server.log().count(f'{document["id"][:12]}: ') for document in made)
         self.assertGreater(runs, len(made))
+
+    def test_coarse_tiles_are_kept(self):
+        made = [self.server.post(f'tile {i} ' + 'many words here ' * 60).json()['id'] for i in range(4)]
+        runs = lambda: self.server.log().count(f'{made[0][:12]}: ')
+        self.server.npy(f'/analyses/{made[0]}/attention/2/1.npy')
+        tiles = {path: self.server.get(f'/analyses/{made[0]}/attention/2/1/tiles/{path}')
+                 for path in ('2/0/0', '2/0/0?pool=mean', '2/0/0?weighting=value', '3/0/0', '0/0/0')}
+        for identity in made[1:]:
+            self.server.npy(f'/analyses/{identity}/attention/2/1.npy')  # the first one's activations go
+        before = runs()
+        for path, tile in tiles.items():
+            self.assertEqual(tile.status_code, 200, path)
+            if path[0] != '0':
+                again = self.server.get(f'/analyses/{made[0]}/attention/2/1/tiles/{path}')
+                self.assertEqual(again.content, tile.content)
+                for name in ('ETag', 'Cache-Control', 'Headscope-Largest'):
+                    self.assertEqual(again.headers.get(name), tile.headers.get(name), name)
+        self.assertEqual(runs(), before)
+        self.assertEqual(self.server.get(f'/analyses/{made[0]}/attention/2/1/tiles/0/0/0').content, tiles['0/0/0'].content)
+        self.assertEqual(runs(), before + 1)
+        self.assertEqual(self.server.delete(made[0]).status_code, 204)
+        self.assertEqual(self.server.get(f'/analyses/{made[0]}/attention/2/1/tiles/3/0/0').status_code, 404)
 
 
 class Precision(unittest.TestCase):
@@ -560,7 +584,14 @@ class Restarts(unittest.TestCase):
             identity = events(first)[0]['id']
             at = f'/analyses/{identity}'
             table = server.get(at + '/heads.csv').content
+            maps = ('/attention/0/0.npy', '/attention/0/0.npy?queries=0:3', '/attention/3.npy', '/attention/0/0/tiles/0/0/0', '/series/0/0.json')
+            tags = {path: server.get(at + path).headers['ETag'] for path in maps}
             server.restart(models=empty)
+            for path in maps:  # what the client holds need not be computed again
+                self.assertEqual(server.get(at + path, headers={'If-None-Match': tags[path]}).status_code, 304, path)
+                self.assertEqual(server.get(at + path, headers={'If-None-Match': '*'}).status_code, 409, path)
+                nowhere = f'/analyses/{"0" * 64}{path}'
+                self.assertEqual(server.get(nowhere, headers={'If-None-Match': tags[path].replace(identity, '0' * 64)}).status_code, 404)
             begin = time.time()
             again = server.get(at + '/stream').content
             print(f'a replay of {len(again)} bytes after a restart: {(time.time() - begin) * 1e3:.0f} ms')

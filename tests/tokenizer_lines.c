@@ -34,7 +34,8 @@ static void answer(const struct tokenizer *tokenizer, const json_t *line) {
     char error[300];
     const json_t *text = json_object_get(line, "text"), *pair = json_object_get(line, "pair");
     bool special = !json_is_false(json_object_get(line, "special"));
-    const struct tokenize_options options = {special, special, json_string_value(pair), json_string_length(pair)};
+    const struct tokenize_options options = {.parse_special = special, .add_special = special,
+                                             .pair = json_string_value(pair), .pair_size = json_string_length(pair)};
     struct token *tokens = NULL;
     size_t n = 0;
     if (tokenizer_run(tokenizer, json_string_value(text), json_string_length(text), &options, &tokens, &n, error, sizeof error) !=

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The page in a real browser, against a real server. The program is $HEADSCOPE; arguments are unittest's."""
+import io
 import json
 import os
 import re
@@ -340,6 +341,63 @@ class Questions(PageCase):
             self.assertEqual(browser.js('return [...document.querySelectorAll(".group-list b")].map((b) => b.textContent)'), [f'{s} heads' for s in sizes if s > 1])
         browser.driver.find_element(By.CSS_SELECTOR, '.group-list button').click()
         browser.wait('/view=groups/.test(location.hash) && /by=cka/.test(location.hash) && /group=0/.test(location.hash)')
+
+    def test_compare_two_texts(self):
+        browser = self.open()
+        first = 'When Mary and John went to the store, John gave a bottle of milk to Mary.'
+        second = 'When Mary and John went to the store, Mary gave a bottle of milk to John.'
+        self.analyse(browser, first)
+        identity = browser.js('return location.pathname.slice(3)')
+        browser.driver.find_element(By.CSS_SELECTOR, '.views [data-view="compare"]').click()
+        browser.js('document.querySelector(".compare-field textarea").value = arguments[0]', second)
+        browser.driver.find_element(By.CSS_SELECTOR, '.compare-form .primary').click()
+        other = browser.wait('/against=([0-9a-f]{64})/.exec(location.hash)?.[1]')
+        exact = get(f'{self.server.address}/api/v1/compare?a={identity}&b={other}')
+        browser.wait('!document.getElementById("difference").hidden')
+        self.assertEqual(browser.js('return [...document.querySelectorAll(".compare-text .differs")].map((s) => s.textContent)'), [' John', ' Mary', ' Mary', ' John'])
+        self.assertEqual(self.order(browser), [f'{i["layer"]}.{i["head"]}' for i in exact['items'][:40]])
+        layer, head = exact['items'][0]['layer'], exact['items'][0]['head']
+        self.assertEqual(browser.js('return document.querySelector("#difference .head-name").textContent'), f'{layer}.{head}')
+        # the number under the pointer, and its colour: purple where there is less, green where there is more
+        m = len(exact['aligned'])
+        with urllib.request.urlopen(f'{self.server.address}/api/v1/compare/{layer}/{head}.npy?a={identity}&b={other}', timeout=60) as answer:
+            change = numpy.load(io.BytesIO(answer.read()))
+        for query, key in (numpy.unravel_index(change.argmax(), change.shape), numpy.unravel_index(change.argmin(), change.shape)):
+            place = browser.js('''const canvas = document.querySelector("#difference .map-canvas");
+                canvas.scrollIntoView({ block: "center" });
+                const { x, y, size } = canvas.dataset;
+                return [+x + (arguments[1] + 0.5) / arguments[2] * size, +y + (arguments[0] + 0.5) / arguments[2] * size, canvas.clientWidth, canvas.clientHeight];''',
+                               int(query), int(key), m)
+            canvas = browser.driver.find_element(By.CSS_SELECTOR, '#difference .map-canvas')
+            ActionChains(browser.driver).move_to_element_with_offset(canvas, round(place[0] - place[2] / 2), round(place[1] - place[3] / 2)).perform()
+            shown = float(browser.wait('document.querySelector("#difference .second-readout b")?.dataset.value'))
+            self.assertEqual(numpy.float32(shown), change[query, key])
+            red, green = browser.js('''const copy = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+                copy.drawImage(document.querySelector("#difference .map-canvas"), -Math.round(arguments[0]), -Math.round(arguments[1]));
+                return [...copy.getImageData(0, 0, 1, 1).data];''', place[0], place[1])[:2]
+            self.assertEqual(green > red, change[query, key] > 0)
+
+    def test_a_second_head_and_what_is_moved(self):
+        browser = self.open()
+        self.analyse(browser)
+        self.click_head(browser, 18, 7)
+        identity = browser.js('return location.pathname.slice(3)')
+        canvas, x, y = self.cell(browser, 17, 3)
+        ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y).key_down(Keys.SHIFT).click().key_up(Keys.SHIFT).perform()
+        browser.wait('/beside=17.3/.test(location.hash) && document.querySelector("#beside .head-name").textContent === "17.3"')
+        self.point(browser, 38, 2, 50)
+        exact = get(f'{self.server.address}/api/v1/analyses/{identity}/attention/17/3.json?queries=38:39&keys=2:3')
+        shown = float(browser.wait('document.querySelector("#beside .second-readout b")?.dataset.value'))
+        self.assertEqual(numpy.float32(shown), numpy.float32(self.only_number(exact)), 'both maps show the same two tokens')
+        browser.driver.find_element(By.CSS_SELECTOR, '#map [data-value="value"]').click()
+        browser.wait('/weighting=value/.test(location.hash)')
+        browser.js('document.querySelector(".map-canvas").blur()')
+        ActionChains(browser.driver).move_by_offset(0, -300).perform()
+        shown = self.point(browser, 38, 2, 50)
+        with urllib.request.urlopen(f'{self.server.address}/api/v1/analyses/{identity}/attention/18/7.npy?weighting=value', timeout=60) as answer:
+            moved = numpy.load(io.BytesIO(answer.read()))
+        self.assertAlmostEqual(shown, moved[38, 2] / moved.max(), delta=1e-6)
+        browser.wait('/of the largest/.test(document.querySelector(".readout").innerText)')
 
     def test_from_a_weight_to_the_heads_that_share_it(self):
         browser = self.open()

@@ -127,20 +127,36 @@ export const replay = (id, onLine, signal) => stream(`${at(id)}/stream`, { signa
 
 export const list = (cursor, limit = 20) =>
   json(`/analyses?limit=${limit}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+export const document = (id, signal) => json(at(id), { signal });
 export const stateOf = async (id, signal) => (await json(at(id), { signal })).state;
 export const remove = (id) => ask(at(id), { method: 'DELETE' });
 export const share = (id) => json(`/shares/${encodeURIComponent(id)}`);
 
-// Exact weights: { shape, data }. `cut` may hold queries: [a, b] and keys: [c, d], half-open.
-export async function weights(where, layer, head, cut = {}, signal) {
-  const path = `${at(where)}/attention/${layer}/${head}.npy${asks(where, range(cut))}`;
-  return parseNpy(await read(await ask(path, { accept: '*/*', signal }), 'arrayBuffer'));
+// Where the pieces of one map come from.
+function mapAt(path, query, pooled) {
+  const get = (ending, more, signal) => ask(`${path}${ending}?${[...query, ...more].filter(Boolean).join('&')}`, { accept: '*/*', signal });
+  const buffer = async (answer) => read(await answer, 'arrayBuffer');
+  return {
+    // Exact numbers: { shape, data }. `cut` may hold queries: [a, b] and keys: [c, d], half-open.
+    weights: async (cut, signal) => parseNpy(await buffer(get('.npy', [range(cut)], signal))),
+    tile: async ({ z, x, y }, pool, signal) =>
+      new Uint8Array(await buffer(get(`/tiles/${z}/${x}/${y}`, pooled ? [`pool=${pool}`] : [], signal))),
+    // The number that the brightest pixel stands for; weights need none: it is 1.
+    largest: async (z, signal) => Number((await get(`/tiles/${z}/0/0`, [], signal)).headers.get('Headscope-Largest')),
+  };
 }
+// weighting: 'none', or 'value' for weights times the length of what the keys give
+export const mapOf = (where, layer, head, weighting) =>
+  mapAt(
+    `${at(where)}/attention/${layer}/${head}`,
+    [weighting === 'value' ? 'weighting=value' : '', where.section ? `section=${where.section}` : ''],
+    true,
+  );
+// The second analysis' map less the first one's, over the tokens that correspond.
+export const differenceOf = (a, b, layer, head) => mapAt(`/compare/${layer}/${head}`, [`a=${a}`, `b=${b}`], false);
 
-export async function tile(where, layer, head, { z, x, y }, pool, signal) {
-  const path = `${at(where)}/attention/${layer}/${head}/tiles/${z}/${x}/${y}${asks(where, `pool=${pool}`)}`;
-  return new Uint8Array(await read(await ask(path, { accept: '*/*', signal }), 'arrayBuffer'));
-}
+// Two analyses of one model: { aligned: [[i, j], ...], rows, items: [{ layer, head, change }, ...] }
+export const compare = (a, b, signal) => json(`/compare?a=${a}&b=${b}`, { signal });
 
 // Heads by what goes from some queries to some keys, both half-open.
 export const between = (where, queries, keys, signal) => json(`${at(where)}/between${asks(where, range({ queries, keys }))}`, { signal });

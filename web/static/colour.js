@@ -64,6 +64,25 @@ export function css([r, g, b]) {
   return `rgb(${r} ${g} ${b})`;
 }
 
+// Differences, -1..1: purple where there is less, green where there is more, the panel's own colour where nothing changes (told
+// apart by people who see colours differently, too; after ColorBrewer's PRGn).
+const DIVERGING = {
+  light: [['#ffffff', '#c2a5cf', '#762a83', '#40004b'], ['#ffffff', '#a6dba0', '#1b7837', '#00441b']],
+  dark: [['#0b0c10', '#58306a', '#b27cc4', '#efd9f5'], ['#0b0c10', '#1c5a31', '#5fb877', '#d6f5d6']],
+};
+
+export function divergingAt(theme, t) {
+  return colourAt(DIVERGING[theme][t < 0 ? 0 : 1], Math.abs(t));
+}
+
+// For the bytes of difference tiles: 128 + round(127 sign(d) sqrt(|d|)).
+export function divergingTable(theme) {
+  return Uint32Array.from({ length: 256 }, (_, v) => {
+    const [r, g, b] = divergingAt(theme, Math.max(-1, (v - 128) / 127));
+    return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+  });
+}
+
 // Relative luminance of WCAG 2, 0..1.
 export function luminance(rgb) {
   const [r, g, b] = rgb.map((v) => {

@@ -6,7 +6,7 @@ import { h } from './dom.js';
 import { format, signed } from './format.js';
 import { isThin, ROWS_MIN, statistic, STATISTICS } from './statistics.js';
 
-const BETWEEN = {
+const ASKED = {
   'between.weight': {
     label: 'Weight from one to the other',
     unit: 'share',
@@ -17,13 +17,18 @@ const BETWEEN = {
     unit: 'lift',
     means: 'That weight without sinks, less what the head gives keys at this distance on ordinary text.',
   },
+  'compare.change': {
+    label: 'Change',
+    unit: 'share',
+    means: 'The share of a row\u2019s attention that goes elsewhere in the other text, a mean over the rows that correspond.',
+  },
 };
 const SCORE = /^probe\.([a-z]{1,20})\.([a-z_0-9]{1,40})$/;
 
 // { name, label, unit, means }, or undefined for what is no column.
 export function column(name) {
   const found = SCORE.exec(name);
-  if (!found) return statistic(name) ?? (BETWEEN[name] && { name, ...BETWEEN[name] });
+  if (!found) return statistic(name) ?? (ASKED[name] && { name, ...ASKED[name] });
   const [, probe, score] = found;
   const words = score.replace(/_/g, ' ');
   return { name, label: `${words.charAt(0).toUpperCase()}${words.slice(1)}, ${probe} probe`, unit: 'number', means: `${words} on the ${probe} probe` };
@@ -41,20 +46,22 @@ export function fittingStatistic(analysis) {
 // The column that orders the list.
 export function rankOf(state) {
   const asked = state.rank;
+  if (state.view === 'compare' && state.comparison) return 'compare.change';
   if (state.view === 'find' && state.to) return asked ?? 'between.weight';
-  return asked && !BETWEEN[asked] ? asked : fittingStatistic(state.analysis);
+  return asked && !ASKED[asked] ? asked : fittingStatistic(state.analysis);
 }
 
 // Float64Array [layers * heads], NaN where there is none (yet).
 export function valuesOf(state, name) {
   const a = state.analysis;
   const found = SCORE.exec(name);
-  if (!found && !BETWEEN[name]) return a.values(name);
+  if (!found && !ASKED[name]) return a.values(name);
   const out = new Float64Array(a.layers * a.heads).fill(NaN);
   const put = (item, value) => {
     if (typeof value === 'number' && item.layer < a.layers && item.head < a.heads) out[item.layer * a.heads + item.head] = value;
   };
   if (found) for (const item of state.atlas?.heads ?? []) put(item, item.scores?.[`${found[1]}.${found[2]}`]);
+  else if (name === 'compare.change') for (const item of state.comparison?.items ?? []) put(item, item.change);
   else for (const item of state.between?.items ?? []) put(item, name === 'between.lift' ? surplus(state.between, item) : item.weight);
   return out;
 }
@@ -97,7 +104,8 @@ export function columnOptions(state) {
     if (!groups.has(group)) groups.set(group, []);
     groups.get(group).push(h('option', { value: name }, label));
   };
-  if (state.view === 'find' && state.to) for (const [name, b] of Object.entries(BETWEEN)) add('From query to key', name, b.label);
+  if (state.view === 'find' && state.to) for (const name of ['between.weight', 'between.lift']) add('From query to key', name, ASKED[name].label);
+  if (state.view === 'compare' && state.comparison) add('Between the texts', 'compare.change', ASKED['compare.change'].label);
   for (const s of STATISTICS) if (!state.analysis || state.analysis.has(s.name)) add(s.group, s.name, s.label);
   const scores = Object.keys(state.atlas?.heads?.[0]?.scores ?? {});
   for (const score of scores) add('From probes', `probe.${score}`, column(`probe.${score}`)?.label ?? score);

@@ -1,5 +1,6 @@
 // The panel of all heads: where the grid stands, hands and keys on it, and how it scrolls. Its picture is grid_picture.js.
 
+import { parseHead } from './beside.js';
 import { h } from './dom.js';
 import { GridPicture } from './grid_picture.js';
 import { cellAt, cellRect, gridLayout, moveHead } from './layout.js';
@@ -8,7 +9,7 @@ import { LayerStrips } from './layer_strips.js';
 import { describeHead } from './ranking.js';
 
 // The parts of the state that the picture shows.
-const MATTERS = 'analysis layer head hoverHead paint sinks scale pool theme view rank between type atlas groups group'.split(' ');
+const MATTERS = 'analysis layer head hoverHead paint sinks scale pool theme view rank between type atlas groups group comparison beside'.split(' ');
 
 export class Grid {
   #canvas = h('canvas', { 'aria-hidden': 'true' });
@@ -56,16 +57,17 @@ export class Grid {
     canvas.addEventListener('pointerleave', () => this.#hover(null));
     canvas.addEventListener('click', (event) => {
       const found = at(event);
-      if (found) this.#open(found);
+      if (found) this.#open(found, event.shiftKey || this.store.state.picking);
     });
     this.#scroller.addEventListener('keydown', (event) => {
       const { layer, head, analysis } = this.store.state;
       if (!analysis || event.altKey || event.ctrlKey || event.metaKey) return;
-      const from = layer === null ? { layer: 0, head: 0 } : { layer, head };
+      const second = event.shiftKey ? parseHead(this.store.state.beside, analysis) : null;
+      const from = second ?? (layer === null ? { layer: 0, head: 0 } : { layer, head });
       const to = layer === null && event.key.startsWith('Arrow') ? from : moveHead(from, event.key, analysis);
       if (!to) return;
       event.preventDefault();
-      this.#open(to);
+      this.#open(to, event.shiftKey);
     });
     this.#scroller.addEventListener('scroll', () => this.#hinting());
     this.#scroller.addEventListener('focus', () => this.#draw());
@@ -74,8 +76,10 @@ export class Grid {
     addEventListener('resize', () => this.#measure()); // its height decides too
   }
 
-  #open({ layer, head }) {
+  // With Shift, or after the button of the map asked for it, a head opens beside the open one.
+  #open({ layer, head }, beside = false) {
     if (!this.store.state.analysis?.thumbs[layer]) return;
+    if (beside) return this.store.set({ beside: `${layer}.${head}`, picking: false });
     this.choose(layer, head);
     this.#reveal(layer, head);
   }

@@ -1,6 +1,7 @@
 // The picture of all heads. What has arrived is kept on a second canvas that nobody sees, so that a hover or a selection only
 // copies it and adds its outlines.
 
+import { parseHead } from './beside.js';
 import { paintMapCell, paintNumberCell, paintShade, paintTint, paintWaitingCell } from './cells.js';
 import { colours, font, sizeCanvas, stillness } from './dom.js';
 import { cellRect } from './layout.js';
@@ -40,6 +41,7 @@ export class GridPicture {
     drawAxis(context, layout, c, state);
     outline(context, layout, state.hoverHead, c.ink, 1);
     const open = state.layer === null ? null : state;
+    outline(context, layout, parseHead(state.beside, state.analysis), c.soft, 2, 1);
     outline(context, layout, open, c.ink, 2, 1); // a hair away, to be seen around a dark cell too
     if (focused) outline(context, layout, open ?? { layer: 0, head: 0 }, c.accent, 2, 3);
     return young;

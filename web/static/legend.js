@@ -8,11 +8,14 @@ import { palette } from './theme.js';
 
 const WIDTH = 120;
 
-function ramp(stops, from) {
+const ramp = (stops, from) => drawRamp((t) => colourAt(stops, from + (1 - from) * t));
+
+// at(t): the colour at 0..1
+export function drawRamp(at) {
   const canvas = h('canvas', { width: WIDTH, height: 1, 'aria-hidden': 'true' });
   const context = canvas.getContext('2d');
   for (let x = 0; x < WIDTH; x++) {
-    context.fillStyle = css(colourAt(stops, from + (1 - from) * (x / (WIDTH - 1))));
+    context.fillStyle = css(at(x / (WIDTH - 1)));
     context.fillRect(x, 0, 1, 1);
   }
   return canvas;

@@ -26,6 +26,9 @@ import { setUpTheme } from './theme.js';
 import { watchToolbar } from './toolbar.js';
 import { watchViews } from './views.js';
 import { formatSpan, watchBetween } from './between.js';
+import { watchBeside } from './beside.js';
+import { watchCompare } from './compare.js';
+import { watchDifference } from './difference.js';
 import { watchDilution } from './dilution.js';
 import { watchFind } from './find.js';
 import * as url from './url_state.js';
@@ -78,7 +81,7 @@ function analyse(input) {
 }
 
 function visit(id) {
-  url.go(`/a/${id}`, { ...store.state, layer: null, head: null, query: null, from: null, to: null });
+  url.go(`/a/${id}`, { ...store.state, layer: null, head: null, query: null, from: null, to: null, against: null, beside: null });
   arrive();
 }
 
@@ -136,6 +139,9 @@ watchFind(store, byId('find'));
 new Grid(store, byId('grid'), choose, actions.define);
 watchDilution(store, byId('depth'));
 watchGroups(store, byId('groups'), choose);
+watchCompare(store, byId('compare'));
+watchBeside(store, byId('beside'));
+watchDifference(store, byId('difference'));
 watchRanking(store, byId('ranking'), choose);
 watchMapPanel(store, byId('map'), {
   retryMap: () => {

@@ -158,6 +158,7 @@ export class HeadMap {
       pool,
       tiles: mine ? open.tiles : null,
       hideSinks: state.sinks === 'hidden',
+      zero: state.diverging ? 128 : 0,
     });
   }
 }

@@ -6,7 +6,7 @@ import { levelFor, tilesFor } from './map_layout.js';
 
 const TILE = 256;
 
-// what: { analysis, layer, head, tiles (or null), pool, hideSinks }. Result: the canvas, painted, size x size device pixels.
+// what: { analysis, layer, head, tiles (or null), pool, hideSinks, zero }; zero: the byte of no weight, or of no difference. Result: the canvas, painted, size x size device pixels.
 export function paintWindow(canvas, size, view, table, what) {
   const { n, keys, side, causal } = what.analysis;
   const level = levelFor(view.span, size, side);
@@ -15,7 +15,8 @@ export function paintWindow(canvas, size, view, table, what) {
   const r0 = Math.floor(view.query / unit);
   const w = Math.ceil(Math.min(keys, view.key + view.span) / unit) - c0;
   const h = Math.ceil(Math.min(n, view.query + view.span) / unit) - r0;
-  const bytes = new Uint8Array(w * h);
+  const zero = what.zero ?? 0;
+  const bytes = new Uint8Array(w * h).fill(zero);
   const wanted = tilesFor(view, level, n, causal, keys);
   for (const tile of wanted) {
     const data = what.tiles?.bytes(tile, what.pool);
@@ -37,6 +38,7 @@ export function paintWindow(canvas, size, view, table, what) {
     axis(size, view.key / unit - c0, view.span / unit, w),
     axis(size, view.query / unit - r0, view.span / unit, h),
     table,
+    zero,
   );
 }
 
@@ -76,7 +78,8 @@ function axis(size, from, span, limit) {
   return starts;
 }
 
-function reduce(canvas, size, bytes, w, h, xs, ys, table) {
+// The byte furthest from `zero` stands for those that share a pixel.
+function reduce(canvas, size, bytes, w, h, xs, ys, table, zero) {
   if (canvas.width !== size || canvas.height !== size) Object.assign(canvas, { width: size, height: size });
   const context = canvas.getContext('2d');
   const image = context.createImageData(size, size);
@@ -94,8 +97,13 @@ function reduce(canvas, size, bytes, w, h, xs, ys, table) {
     for (let x = 0; x < size; x++) {
       const c0 = Math.min(w - 1, xs[x]);
       const c1 = Math.max(c0 + 1, xs[x + 1]);
-      let most = 0;
-      for (let r = r0; r < r1; r++) for (let c = c0; c < c1; c++) most = Math.max(most, bytes[r * w + c]);
+      let most = zero;
+      for (let r = r0; r < r1; r++) {
+        for (let c = c0; c < c1; c++) {
+          const v = bytes[r * w + c];
+          if (Math.abs(v - zero) > Math.abs(most - zero)) most = v;
+        }
+      }
       pixels[y * size + x] = table[most];
     }
   }

@@ -1,12 +1,12 @@
 // The panel of the map: the head's name, zoom, the value under the pointer, and the map as files.
 
 import * as api from './api.js';
-import { h } from './dom.js';
+import { h, segments } from './dom.js';
 import { sentence, weight } from './format.js';
 import { drawWeightLegend } from './legend.js';
 import { HeadMap } from './map.js';
 import { bandLegend } from './map_bands.js';
-import { naming } from './tokens.js';
+import { watchReadout } from './readout.js';
 
 const HINT = 'Point at the map, or tap it, for a value. A click pins the token.';
 
@@ -21,6 +21,25 @@ export function watchMapPanel(store, panel, actions) {
     const view = map.content();
     if (view) map.setView(view);
   });
+  const weighting = segments(
+    'What the map shows',
+    [
+      ['none', 'Weights', 'Where the head looks'],
+      ['value', 'Moved', 'Each weight times the length of what its key gives'],
+    ],
+    (v) => store.set({ weighting: v }),
+  );
+  weighting.choose(store.state.weighting);
+  const beside = h(
+    'button',
+    {
+      type: 'button',
+      class: 'quiet small',
+      title: 'Then click a second head in the grid (or click it there with Shift)',
+      onclick: () => store.set({ picking: !store.state.picking }),
+    },
+    'Beside',
+  );
   const legend = h('div', { class: 'legend' });
   const place = h('div', { class: 'map-place' });
   const readout = h('p', { class: 'readout', 'aria-live': 'polite' });
@@ -32,9 +51,10 @@ export function watchMapPanel(store, panel, actions) {
       'div',
       { class: 'map-top' },
       name,
-      h('span', { class: 'soft' }, 'attention map'),
+      weighting,
       legend,
       h('span', { class: 'spring' }),
+      beside,
       content,
       all,
       further,
@@ -47,6 +67,7 @@ export function watchMapPanel(store, panel, actions) {
     files,
   );
   const map = new HeadMap(store, place, () => buttons());
+  watchReadout(store, readout, HINT, (state) => (state.weighting === 'value' ? { verb: ' gets from ', number: (v) => `${weight(v)} of the largest` } : { verb: ' attends to ', number: weight }));
 
   function buttons() {
     all.disabled = further.disabled = map.fitted;
@@ -54,7 +75,6 @@ export function watchMapPanel(store, panel, actions) {
     content.hidden = !map.content();
   }
 
-  let sequence = 0;
   store.listen((state, changed) => {
     if (changed.has('layer', 'head', 'analysis', 'phase')) {
       const known = state.layer !== null;
@@ -65,44 +85,22 @@ export function watchMapPanel(store, panel, actions) {
     if (changed.has('layer', 'head', 'pool')) buttons();
     if (changed.has('analysis', 'scale', 'theme')) drawWeightLegend(legend, state);
     if (changed.has('analysis')) bands.replaceChildren(...(state.analysis ? bandLegend(state.analysis) : []));
-    if (changed.has('hoverQuery', 'hoverKey', 'open', 'row', 'layer', 'head')) tell(state);
-    if (changed.has('mapError', 'phase', 'open', 'layer')) explain(state);
+    if (changed.has('weighting')) weighting.choose(state.weighting);
+    if (changed.has('weighting', 'analysis')) drawWeightLegend(legend, state);
+    if (changed.has('picking', 'beside')) beside.setAttribute('aria-pressed', String(state.picking));
+    if (changed.has('mapError', 'phase', 'open', 'layer', 'weighting', 'picking')) explain(state);
   });
-
-  // The exact number, never the eight bits of the picture.
-  async function tell(state) {
-    const { hoverQuery: query, hoverKey: key, analysis: a, open } = state;
-    const mine = ++sequence;
-    if (query === null || key === null || !a || !open) {
-      return readout.replaceChildren(h('span', { class: 'soft' }, a && !open && state.layer !== null ? '' : HINT));
-    }
-    const parts = (value) =>
-      readout.replaceChildren(
-        name2('query', a, query),
-        ' attends to ',
-        name2('key', a, key),
-        h('b', { 'data-value': value ?? '' }, value === null ? '\u2026' : weight(value)),
-      );
-    const here = open.weights.peek('queries', query);
-    parts(here ? here[key] : null);
-    if (here) return;
-    try {
-      const row = await open.weights.row(query);
-      if (mine === sequence) parts(row[key]);
-    } catch (error) {
-      if (mine === sequence && error.kind !== 'aborted') store.set({ mapError: error });
-    }
-  }
-
-  function name2(kind, a, token) {
-    const { text, place: at } = naming((kind === 'key' ? a.keyPieces : a.pieces)[token], token);
-    return h('span', { class: `swatch-${kind}` }, h('bdi', {}, `\u201c${text}\u201d`), `\u202f${at}`);
-  }
 
   function explain(state) {
     const { mapError: error, open, layer, phase } = state;
     words.replaceChildren();
-    if (error)
+    if (state.picking) words.append('Now click a second head in the grid: its map comes beside this one.');
+    else if (!error && open && state.weighting === 'value')
+      words.append(
+        'Each weight times the length of what its key gives, beside the largest of this map: what is moved, not where the head looks. ' +
+          'A large weight on a short value moves little.',
+      );
+    else if (error)
       words.append(
         `${sentence(error.detail)} What you see is the thumbnail, enlarged. `,
         h('button', { type: 'button', class: 'quiet small', onclick: actions.retryMap }, 'Try again'),

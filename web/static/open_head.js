@@ -41,7 +41,7 @@ export function watchOpenHead(store) {
   let wanted = '';
 
   store.listen((state, changed) => {
-    if (changed.has('layer', 'head', 'analysis', 'phase')) swap(state);
+    if (changed.has('layer', 'head', 'analysis', 'phase', 'weighting')) swap(state);
     if (changed.has('open', 'side', 'hoverQuery', 'hoverKey', 'query', 'autoQuery')) fetchLine(store.state);
   });
 
@@ -49,7 +49,8 @@ export function watchOpenHead(store) {
     const a = state.analysis;
     const readable = a?.done && state.layer !== null && state.layer < a.layers && state.head < a.heads;
     const { open } = state;
-    if (open && readable && open.analysis === a && open.layer === state.layer && open.head === state.head) return;
+    const same = open && open.analysis === a && open.layer === state.layer && open.head === state.head;
+    if (same && readable && open.weighting === state.weighting) return;
     open?.weights.close();
     open?.tiles.close();
     const known = state.layer !== null && a?.thumbs[state.layer] && state.head < a.heads;
@@ -59,13 +60,15 @@ export function watchOpenHead(store) {
       autoKey: known ? a.likelyKey(state.layer, state.head) : null,
     });
     if (!readable) return store.set({ open: null, row: null, series: null });
-    const { layer, head } = state;
+    const { layer, head, weighting } = state;
+    const source = api.mapOf(a.where, layer, head, weighting);
     const next = {
       analysis: a,
       layer,
       head,
-      weights: new HeadWeights(a.where, layer, head, a.side),
-      tiles: new Tiles(a.where, layer, head, (error) => {
+      weighting,
+      weights: new HeadWeights(source, a.side, weighting === 'value'),
+      tiles: new Tiles(source, (error) => {
         if (store.state.open !== next) return;
         if (error) store.set({ mapError: error });
         else store.touch('tiles');
@@ -83,7 +86,7 @@ export function watchOpenHead(store) {
     const { open, side } = state;
     const token = chosen(state);
     if (!open || token === null) return;
-    const name = `${open.layer}.${open.head}/${side}/${token}`;
+    const name = `${open.layer}.${open.head}/${open.weighting}/${side}/${token}`;
     if (wanted === name) return;
     wanted = name;
     const axis = side === 'reads' ? 'queries' : 'keys';

@@ -14,8 +14,8 @@ export function painting(state) {
   return { kind: 'number', name: state.paint, key: `${state.paint} ${state.analysis.arrived} ${state.between?.name} ${light}` };
 }
 
-function lightKey({ view, to, rank, between, type, atlas, group }) {
-  return [view === 'groups' ? group : '', view === 'find' ? (to ? `${rank} ${between?.name}` : '') : '', type && atlas ? `${type} ${atlas.version}` : ''].join('|');
+function lightKey({ view, to, rank, between, type, atlas, group, comparison }) {
+  return [view === 'compare' ? comparison?.name : '', view === 'groups' ? group : '', view === 'find' ? (to ? `${rank} ${between?.name}` : '') : '', type && atlas ? `${type} ${atlas.version}` : ''].join('|');
 }
 
 // { values, range, pale(layer, head) } of a number.
@@ -29,7 +29,7 @@ export function numbersOf(state, name) {
 export function lightOf(state) {
   const { analysis: a, view, to, between, type, groups } = state;
   const group = view === 'groups' && groups ? state.group : null;
-  const asked = view === 'find' && to && between;
+  const asked = (view === 'find' && to && between) || (view === 'compare' && state.comparison);
   if (!asked && !type && group === null) return null;
   const light = new Float32Array(a.layers * a.heads).fill(asked ? 0 : 1);
   const top = new Set();

@@ -1,23 +1,16 @@
 // The text read by the open head, and the strongest keys of the chosen query (or queries of the chosen key) as bars.
 
 import { h, segments } from './dom.js';
-import { format, percent, weight } from './format.js';
+import { figures } from './figures.js';
+import { percent, weight } from './format.js';
 import { chosen, pin } from './open_head.js';
 import { RowStrip } from './row_strip.js';
-import { isThin, statistic, whyAbsent } from './statistics.js';
 import { TextView } from './text_view.js';
 import { naming } from './tokens.js';
 
 const LENGTH = 10;
+const VALUES = 'Each weight times the length of what its key gives, beside the largest of the map.';
 const LEAST = 0.0005; // weights below are named only where there are no larger ones
-const FIGURES = ['effective_keys', 'entropy', 'mean_distance', 'sink_mass'];
-const CAPTIONS = {
-  effective_keys: 'keys read, effectively',
-  entropy: 'entropy of a row',
-  mean_distance: 'tokens back, on average',
-  sink_mass: 'of its weight on sinks',
-};
-
 // The parts of the state that this panel shows.
 const MATTERS =
   'analysis row open side sinks layer head query autoQuery autoKey hoverQuery hoverKey scale theme mapError'.split(' ');
@@ -39,12 +32,11 @@ export function watchReading(store, panel, actions) {
   const list = h('ol', { class: 'weights' });
   const rest = h('p', { class: 'soft rest' });
   const wider = h('button', { type: 'button', class: 'quiet small wider', hidden: true });
-  const figures = h('dl', { class: 'figures' });
   panel.append(
     h('div', { class: 'reading-top' }, title, release, h('span', { class: 'spring' }), side),
     place,
     h('div', { class: 'weights-box' }, strip, list, rest, wider),
-    figures,
+    figures(store, actions),
     h(
       'p',
       { class: 'soft honest' },
@@ -69,7 +61,6 @@ export function watchReading(store, panel, actions) {
     release.hidden = state.query === null;
     drawTitle(state);
     drawList(state);
-    if (changed.has('analysis', 'layer', 'head')) drawFigures(state);
   });
 
   function drawTitle(state) {
@@ -81,7 +72,7 @@ export function watchReading(store, panel, actions) {
     title.append(
       reads ? 'What ' : 'Who attends to ',
       h('span', { class: reads ? 'swatch-query' : 'swatch-key' }, h('bdi', {}, `\u201c${text}\u201d`), `\u202f${at}`),
-      reads ? ` attends to, in ${state.layer}.${state.head}` : `, in ${state.layer}.${state.head}`,
+      reads ? ` ${state.weighting === 'value' ? 'gets' : 'attends to'}, in ${state.layer}.${state.head}` : `, in ${state.layer}.${state.head}`,
     );
   }
 
@@ -109,7 +100,8 @@ export function watchReading(store, panel, actions) {
       mark: reads ? state.hoverKey : state.hoverQuery,
     });
     list.replaceChildren(...best.map(([token, w]) => line(a, reads, token, w, best[0][1])));
-    rest.textContent = restWords(reads, { shown, sunk, more, hidden: hidden.size });
+    rest.textContent =
+      state.weighting === 'value' ? VALUES : restWords(reads, { shown, sunk, more, hidden: hidden.size });
     invite(a, reads, found.token, best[0]);
   }
 
@@ -141,27 +133,6 @@ export function watchReading(store, panel, actions) {
         h('span', { class: 'track' }, fill),
         h('span', { class: 'value' }, weight(w)),
       ),
-    );
-  }
-
-  function drawFigures({ analysis: a, layer, head }) {
-    const stats = layer === null ? null : a?.stats[layer]?.[head];
-    figures.hidden = !stats;
-    if (!stats) return;
-    figures.replaceChildren(
-      ...FIGURES.map((name) => {
-        const value = stats[name];
-        const text = value === null ? '\u2013' : name === 'sink_mass' ? percent(value) : format(name, value, { unit: true });
-        return h(
-          'div',
-          {
-            class: isThin(stats, name) ? 'thin' : null,
-            title: value === null ? whyAbsent(stats, name) : statistic(name).means,
-          },
-          h('dd', {}, text),
-          h('dt', {}, h('button', { type: 'button', class: 'term', onclick: () => actions.define(name) }, CAPTIONS[name])),
-        );
-      }),
     );
   }
 }

@@ -57,12 +57,15 @@ export const VIEW_DEFAULTS = {
   section: 'decoder', // of a model with an encoder and a decoder: which heads are shown
   paint: 'maps', // or the column that colours the grid
   pool: 'max',
+  weighting: 'none', // or 'value': the open head's weights times the length of what the keys give
   side: 'reads', // what the chosen token reads, or 'readers': who reads it
   from: null, // Find: the queries, as a:b, half-open; null: any
   to: null, // the keys
   type: null, // only heads of this type are in the light
   by: 'js', // Groups: what heads have in common: what they read, or 'cka': what they write
   group: null, // the group that is in the light
+  against: null, // Compare: the id of the other analysis
+  beside: null, // a second head, as layer.head, whose map stands beside the open one
   rank: null, // the column that orders the list; null: whichever fits
 };
 
@@ -75,10 +78,13 @@ export function initialState() {
     draft: false, // what is drawn follows the typing and is not kept yet
     between: null, // what goes from the queries to the keys in every head
     betweenError: null,
+    comparison: null, // { name, aligned, values, ... } of this analysis and `against`
+    difference: null, // the open head's difference map: { analysis, layer, head, weights, tiles }
     groups: null, // { by, clusters, ... } of the analysis
     atlas: null, // what the probes say about the model's heads
     models: null,
     model: null, // the id of the model that the next text goes to
+    picking: false, // the next head that is clicked opens beside the open one
     hoverHead: null, // { layer, head } under the pointer in the grid
     hoverQuery: null, // the token under the pointer, in the text or the map's rows
     hoverKey: null,

@@ -1,6 +1,6 @@
 // Light or dark: the system's choice unless the reader makes one, which this browser keeps. Also hands out colour tables.
 
-import { byteTable, RAMPS } from './colour.js';
+import { byteTable, divergingTable, RAMPS } from './colour.js';
 import { h, segments } from './dom.js';
 
 const KEY = 'headscope-theme';
@@ -51,8 +51,9 @@ export function setUpTheme(store, place) {
 const tables = new Map();
 
 // { table, stops, name } for the theme and scale of a state; made once each.
-export function palette({ theme, scale }) {
-  const name = `${theme}/${scale}`;
+export function palette({ theme, scale, diverging }) {
+  const name = diverging ? `${theme}/difference` : `${theme}/${scale}`;
+  if (diverging && !tables.has(name)) tables.set(name, { name, stops: RAMPS[theme], table: divergingTable(theme) });
   if (!tables.has(name)) tables.set(name, { name, stops: RAMPS[theme], table: byteTable(RAMPS[theme], scale) });
   return tables.get(name);
 }

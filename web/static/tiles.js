@@ -1,7 +1,7 @@
 // Bytes of the open head's map, tile by tile: fetched when first wanted, kept while there is room (the least recently wanted
 // go first).
 
-import * as api from './api.js';
+import { ApiError } from './api.js';
 
 const KEEP = 128; // tiles of up to 64 KiB
 const AT_ONCE = 4; // requests under way: a browser allows six a server, and rows want some too
@@ -12,9 +12,9 @@ export class Tiles {
   #running = 0;
   #abort = new AbortController();
 
-  // onChange(error or null): a wanted tile has come, or could not.
-  constructor(where, layer, head, onChange) {
-    Object.assign(this, { where, layer, head, onChange, version: 0 });
+  // source: a map of the api; onChange(error or null): a wanted tile has come, or could not.
+  constructor(source, onChange) {
+    Object.assign(this, { source, onChange, version: 0 });
   }
 
   close() {
@@ -48,8 +48,8 @@ export class Tiles {
   async #fetch({ name, tile, pool, held }) {
     this.#running++;
     try {
-      const bytes = await api.tile(this.where, this.layer, this.head, tile, pool, this.#abort.signal);
-      if (bytes.length !== tile.w * tile.h) throw new api.ApiError('cut', 'A part of the map came incomplete.');
+      const bytes = await this.source.tile(tile, pool, this.#abort.signal);
+      if (bytes.length !== tile.w * tile.h) throw new ApiError('cut', 'A part of the map came incomplete.');
       held.bytes = bytes;
       this.version++;
       this.onChange(null);

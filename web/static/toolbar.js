@@ -4,6 +4,7 @@ import { SCALES } from './colour.js';
 import { h, segments } from './dom.js';
 import { percent } from './format.js';
 import { drawLegend } from './legend.js';
+import { statistic } from './statistics.js';
 import { column, columnOptions, rankOf } from './columns.js';
 
 export function watchToolbar(store, bar) {
@@ -66,12 +67,12 @@ export function watchToolbar(store, bar) {
   let filled = null;
 
   store.listen((state, changed) => {
-    if (!changed.has('analysis', 'paint', 'sinks', 'scale', 'pool', 'theme', 'phase', 'view', 'to', 'atlas', 'between')) return;
+    if (!changed.has('analysis', 'paint', 'sinks', 'scale', 'pool', 'theme', 'phase', 'view', 'to', 'atlas', 'between', 'comparison')) return;
     const a = state.analysis;
     if (!a) return;
     const maps = !column(state.paint);
-    if (!maps && !state.paint.startsWith('between')) lastNumber = state.paint;
-    const shape = [a.causal, Boolean(state.atlas), asked(state)].join();
+    if (!maps && statistic(state.paint)) lastNumber = state.paint;
+    const shape = [a.causal, Boolean(state.atlas), state.view, asked(state)].join();
     if (a.arrived && filled !== shape) {
       numbers.replaceChildren(...columnOptions(state));
       filled = shape;
@@ -89,7 +90,7 @@ export function watchToolbar(store, bar) {
   });
 }
 
-const asked = (state) => state.view === 'find' && Boolean(state.to);
+const asked = (state) => (state.view === 'find' && Boolean(state.to)) || (state.view === 'compare' && Boolean(state.comparison));
 
 function hiddenWords(a, sinks) {
   const share = a.hiddenMass();

@@ -26,6 +26,7 @@ const KEYS = {
   sinks: oneOf('hidden', 'shown'),
   paint: (text) => (text === 'maps' ? text : known(text)),
   pool: oneOf('max', 'mean'),
+  weighting: oneOf('none', 'value'),
   side: oneOf('reads', 'readers'),
   rank: known,
   from: span,
@@ -33,6 +34,8 @@ const KEYS = {
   type: word,
   by: oneOf('js', 'cka'),
   group: natural,
+  against: (text) => (/^[0-9a-f]{64}$/.test(text) ? text : undefined),
+  beside: (text) => (/^\d{1,4}\.\d{1,4}$/.test(text) ? text : undefined),
 };
 
 export const VIEW_KEYS = Object.keys(KEYS);

@@ -8,6 +8,7 @@ export const VIEWS = [
   ['find', 'Find a head', 'Which heads read this word from that one?'],
   ['depth', 'Depth', 'What changes from layer to layer, and as the text grows'],
   ['groups', 'Groups', 'Which heads read, or write, the same'],
+  ['compare', 'Compare', 'What another text changes'],
 ];
 
 export function watchViews(store, place) {

@@ -1,8 +1,6 @@
 // Exact weights of the open head. A short text's map is fetched whole, once; of a long one single rows and columns, which are
 // kept while the head is open. Reads are promises; peek() is what is here already.
 
-import * as api from './api.js';
-
 const WHOLE_UP_TO = 384; // tokens: 590 KB of float32
 const KEEP = 256;
 
@@ -11,9 +9,11 @@ export class HeadWeights {
   #cuts = new Map();
   #abort = new AbortController();
 
-  // where: as api.js takes it; n: the longer side of the map
-  constructor(where, layer, head, n) {
-    Object.assign(this, { where, layer, head, n });
+  #scale = null;
+
+  // source: a map of the api; scaled: its numbers are shown as shares of the largest, as its pixels are
+  constructor(source, n, scaled = false) {
+    Object.assign(this, { source, n, scaled });
   }
 
   close() {
@@ -54,17 +54,25 @@ export class HeadWeights {
   }
 
   async #fetch(axis, index) {
-    const { data } = await api.weights(this.where, this.layer, this.head, { [axis]: [index, index + 1] }, this.#abort.signal);
+    const { data } = await this.#read({ [axis]: [index, index + 1] });
     return data;
   }
 
+  async #read(cut) {
+    const { signal } = this.#abort;
+    if (!this.scaled) return this.source.weights(cut, signal);
+    this.#scale ||= this.source.largest(Math.ceil(Math.log2(Math.max(1, this.n))), signal);
+    const [{ shape, data }, largest] = await Promise.all([this.source.weights(cut, signal), this.#scale]);
+    return { shape, data: largest > 0 ? data.map((v) => v / largest) : data };
+  }
+
   async #fromWhole(axis, index) {
-    this.#whole ||= api.weights(this.where, this.layer, this.head, {}, this.#abort.signal);
+    this.#whole ||= this.#read({});
     let whole;
     try {
       whole = await this.#whole;
     } catch (error) {
-      this.#whole = null;
+      this.#whole = this.#scale = null;
       throw error;
     }
     const [rows, cols] = whole.shape;
