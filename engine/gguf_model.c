@@ -18,26 +18,33 @@ static struct named_tensor as_named(const struct gguf_tensor *found) {
     return tensor;
 }
 
-static enum engine_status list_tensors(const struct gguf *gguf, struct named_tensors *tensors, char *error, size_t error_size) {
-    size_t count;
-    const struct gguf_tensor *list = gguf_tensors(gguf, &count);
-    if (count == 0)
+static enum engine_status list_tensors(const struct gguf *const *parts, size_t part_count, struct named_tensors *tensors, char *error,
+                                       size_t error_size) {
+    size_t total = 0, count;
+    for (size_t p = 0; p < part_count; p++) {
+        gguf_tensors(parts[p], &count);
+        total += count;
+    }
+    if (total == 0)
         return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the file holds no weights, only a vocabulary; take the model's own file");
-    *tensors = (struct named_tensors){.list = calloc(count, sizeof *tensors->list), .count = count, .prefix = ""};
+    *tensors = (struct named_tensors){.list = calloc(total, sizeof *tensors->list), .prefix = ""};
     if (!tensors->list) return engine_fail_memory(error, error_size);
-    for (size_t i = 0; i < count; i++) tensors->list[i] = as_named(&list[i]);
+    for (size_t p = 0; p < part_count; p++) {
+        const struct gguf_tensor *list = gguf_tensors(parts[p], &count);
+        for (size_t i = 0; i < count; i++) tensors->list[tensors->count++] = as_named(&list[i]);
+    }
     return named_tensors_sort(tensors, error, error_size);
 }
 
 /* What the embedding says is the vocabulary's size, which a key may repeat. */
-static enum engine_status read_vocabulary(const struct gguf *gguf, const struct gguf_architecture *architecture, struct model *model,
-                                          char *error, size_t error_size) {
-    const struct gguf_tensor *embedding = gguf_find_tensor(gguf, "token_embd.weight");
+static enum engine_status read_vocabulary(const struct gguf *gguf, const struct gguf_architecture *architecture,
+                                          const struct named_tensors *tensors, struct model *model, char *error, size_t error_size) {
+    const struct named_tensor *embedding = named_tensors_find(tensors, "token_embd.weight");
     if (!embedding)
         return engine_fail(ENGINE_BROKEN, error, error_size, "the model file lacks the tensor token_embd.weight; fetch it again");
-    if (embedding->tensor.rows > INT_MAX)
-        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: %zu tokens are too many", embedding->tensor.rows);
-    model->config.vocabulary = (int)embedding->tensor.rows;
+    if (embedding->shape[0] > INT_MAX)
+        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: %zu tokens are too many", embedding->shape[0]);
+    model->config.vocabulary = (int)embedding->shape[0];
     char name[128];
     uint64_t stated;
     snprintf(name, sizeof name, "%s.vocab_size", architecture->name);
@@ -100,7 +107,8 @@ static bool goes_the_short_way(const struct model *model) {
     return plain;
 }
 
-enum engine_status gguf_model_read(const struct gguf *gguf, struct model *model, char *error, size_t error_size) {
+enum engine_status gguf_model_read(const struct gguf *const *parts, size_t count, struct model *model, char *error, size_t error_size) {
+    const struct gguf *gguf = parts[0];
     struct gguf_string name;
     struct named_tensors tensors = {0};
     const struct gguf_value *value = gguf_find(gguf, "general.architecture");
@@ -111,9 +119,9 @@ enum engine_status gguf_model_read(const struct gguf *gguf, struct model *model,
         return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the architecture %.*s is not supported", (int)(name.size < 64 ? name.size : 64),
                            name.data);
     const struct family family = gguf_architecture_family(architecture);
-    enum engine_status status = list_tensors(gguf, &tensors, error, error_size);
+    enum engine_status status = list_tensors(parts, count, &tensors, error, error_size);
     if (status == ENGINE_OK) status = gguf_config_read(gguf, architecture, &family, &tensors, model, error, error_size);
-    if (status == ENGINE_OK) status = read_vocabulary(gguf, architecture, model, error, error_size);
+    if (status == ENGINE_OK) status = read_vocabulary(gguf, architecture, &tensors, model, error, error_size);
     if (status == ENGINE_OK) status = family_weights_read(&family, &tensors, model, error, error_size);
     if (status == ENGINE_OK) status = check_unused(model, &tensors, error, error_size);
     free(tensors.list);

@@ -10,7 +10,8 @@
 #include "engine/gguf.h"
 #include "engine/gguf_architectures.h"
 
-/* Fills model->config, the weights and model->layer; what is allocated is the model's, also on failure. */
-enum engine_status gguf_model_read(const struct gguf *gguf, struct model *model, char *error, size_t error_size);
+/* Fills model->config, the weights and model->layer; what is allocated is the model's, also on failure. parts: the model's files, of
+ * which the first has the keys. */
+enum engine_status gguf_model_read(const struct gguf *const *parts, size_t count, struct model *model, char *error, size_t error_size);
 
 #endif

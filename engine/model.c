@@ -13,6 +13,7 @@
 #include "engine/folder.h"
 #include "engine/folder_text.h"
 #include "engine/gguf_model.h"
+#include "engine/gguf_parts.h"
 #include "engine/mapping.h"
 #include "engine/tokenizer.h"
 #include "engine/utf8.h"
@@ -41,11 +42,13 @@ static struct gguf_string readable(const struct gguf *gguf, const char *key) {
     return text;
 }
 
-static const char *most_used_type(const struct gguf *gguf) {
+static const char *most_used_type(struct gguf *const *parts, size_t part_count) {
     size_t count, weights[TENSOR_BF16 + 1] = {0};
     uint32_t most = 0;
-    const struct gguf_tensor *tensors = gguf_tensors(gguf, &count);
-    for (size_t i = 0; i < count; i++) weights[tensors[i].tensor.type] += tensors[i].tensor.rows * tensors[i].tensor.cols;
+    for (size_t p = 0; p < part_count; p++) {
+        const struct gguf_tensor *tensors = gguf_tensors(parts[p], &count);
+        for (size_t i = 0; i < count; i++) weights[tensors[i].tensor.type] += tensors[i].tensor.rows * tensors[i].tensor.cols;
+    }
     for (uint32_t type = 0; type <= TENSOR_BF16; type++)
         if (weights[type] > weights[most]) most = type;
     return gguf_tensor_type_name(most);
@@ -97,7 +100,6 @@ static enum engine_status describe(struct model *model, struct gguf_string name,
 
 static enum engine_status check_kind(const struct gguf *gguf, char *error, size_t error_size) {
     struct gguf_string type;
-    uint64_t parts;
     const struct gguf_value *value = gguf_find(gguf, "general.type");
     if (value != NULL && !gguf_string(value, &type))
         return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: general.type is no text");
@@ -105,42 +107,51 @@ static enum engine_status check_kind(const struct gguf *gguf, char *error, size_
         return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
                            "the file holds no model but a part for one, of the kind %.*s (general.type): a LoRA adapter is merged into its "
                            "model first", (int)(type.size < 64 ? type.size : 64), type.data);
-    value = gguf_find(gguf, "split.count");
-    if (value != NULL && (!gguf_unsigned(value, &parts) || parts > 1))
-        return engine_fail(ENGINE_UNSUPPORTED, error, error_size,
-                           "the file is one part of a model (split.count); join the parts into one file first");
     return ENGINE_OK;
 }
 
-static enum engine_status map_file(struct model *model, const char *path, char *error, size_t error_size) {
-    model->mapping = calloc(1, sizeof *model->mapping);
+/* Maps and opens all parts of the file; part[] has room for them, and holds what was opened on failure, too. */
+static enum engine_status open_parts(struct model *model, const char *files, size_t count, struct gguf **part, char *error, size_t error_size) {
+    enum engine_status status = ENGINE_OK;
+    model->mapping = calloc(count, sizeof *model->mapping);
     if (model->mapping == NULL) return engine_fail_memory(error, error_size);
-    enum engine_status status = mapping_open(path, &model->mapping[0], error, error_size);
-    if (status == ENGINE_OK) model->mappings = 1;
+    for (size_t i = 0; i < count && status == ENGINE_OK; i++, files += strlen(files) + 1) {
+        status = mapping_open(files, &model->mapping[i], error, error_size);
+        if (status != ENGINE_OK) break;
+        model->mappings++;
+        model->info.bytes += mapping_size(model->mapping[i]);
+        status = gguf_open(mapping_data(model->mapping[i]), mapping_size(model->mapping[i]), &part[i], error, error_size);
+        if (status == ENGINE_OK) status = gguf_check_part(part[i], i, count, error, error_size);
+    }
     return status;
 }
 
-static enum engine_status read_gguf(struct model *model, const char *path, char *error, size_t error_size) {
-    struct gguf *gguf = NULL;
-    enum engine_status status = map_file(model, path, error, error_size);
-    if (status == ENGINE_OK)
-        status = gguf_open(mapping_data(model->mapping[0]), mapping_size(model->mapping[0]), &gguf, error, error_size);
-    if (status == ENGINE_OK) status = check_kind(gguf, error, error_size);
-    if (status == ENGINE_OK) status = gguf_model_read(gguf, model, error, error_size);
+static enum engine_status read_parts(struct model *model, const char *path, struct gguf **part, size_t count, char *error, size_t error_size) {
+    const struct gguf *gguf = part[0];
+    enum engine_status status = check_kind(gguf, error, error_size);
+    if (status == ENGINE_OK) status = gguf_model_read((const struct gguf *const *)part, count, model, error, error_size);
     if (status == ENGINE_OK) status = tokenizer_from_gguf(gguf, &model->tokenizer, error, error_size);
-    if (status == ENGINE_OK && model->tokenizer != NULL &&
-        tokenizer_vocabulary(model->tokenizer) != (size_t)model->config.vocabulary)
-        status = engine_fail(ENGINE_BROKEN, error, error_size,
-                             "the model file is damaged: its tokenizer has %zu tokens, its "
-                             "embedding %d", tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
+    if (status == ENGINE_OK && model->tokenizer != NULL && tokenizer_vocabulary(model->tokenizer) != (size_t)model->config.vocabulary)
+        status = engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: its tokenizer has %zu tokens, its embedding %d",
+                             tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
     if (status == ENGINE_OK && model->tokenizer != NULL) status = chat_from_gguf(gguf, model->tokenizer, &model->chat, error, error_size);
-    if (status == ENGINE_OK) {
-        model->info.format = "gguf";
-        model->info.dtype = most_used_type(gguf);
-        model->info.bytes = mapping_size(model->mapping[0]);
-        status = describe(model, readable(gguf, "general.name"), readable(gguf, "general.license"), path, error, error_size);
-    }
-    gguf_close(gguf);
+    if (status != ENGINE_OK) return status;
+    model->info.format = "gguf";
+    model->info.dtype = most_used_type(part, count);
+    return describe(model, readable(gguf, "general.name"), readable(gguf, "general.license"), path, error, error_size);
+}
+
+static enum engine_status read_gguf(struct model *model, const char *path, char *error, size_t error_size) {
+    char *files = NULL;
+    size_t count = 0;
+    enum engine_status status = gguf_part_files(path, &files, &count, error, error_size);
+    if (status != ENGINE_OK) return status;
+    struct gguf **part = calloc(count, sizeof *part);
+    status = part ? open_parts(model, files, count, part, error, error_size) : engine_fail_memory(error, error_size);
+    if (status == ENGINE_OK) status = read_parts(model, path, part, count, error, error_size);
+    for (size_t i = 0; part && i < count; i++) gguf_close(part[i]);
+    free(part);
+    free(files);
     return status;
 }
 
@@ -280,35 +291,43 @@ static enum engine_status file_digest(const char *path, struct reading *reading,
     return status;
 }
 
-/* The line that sha256sum prints for each file, digested. */
-static enum engine_status folder_digest(const char *path, struct reading *reading, char digest[65], char *error, size_t error_size) {
-    char *files = NULL;
-    size_t count = 0;
-    enum engine_status status = folder_files(path, &files, &count, error, error_size);
+/* The line that sha256sum prints for each file, digested. folder "": the files' names are whole paths, of which the last part counts. */
+static enum engine_status files_digest(const char *folder, const char *files, size_t count, struct reading *reading, char digest[65],
+                                       char *error, size_t error_size) {
+    enum engine_status status = ENGINE_OK;
     struct sha256_ctx context;
     sha256_init(&context);
     const char *name = files;
     for (size_t i = 0; i < count && status == ENGINE_OK; i++, name += strlen(name) + 1) {
         char file[4096], one[65];
-        if (snprintf(file, sizeof file, "%s/%s", path, name) >= (int)sizeof file)
+        const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
+        if (snprintf(file, sizeof file, "%s%s%s", folder, folder[0] ? "/" : "", name) >= (int)sizeof file)
             status = engine_fail(ENGINE_INVALID, error, error_size, "the path of the model is too long");
         else
             status = file_digest(file, reading, one, error, error_size);
         if (status != ENGINE_OK) break;
         sha256_update(&context, 64, (const uint8_t *)one);
         sha256_update(&context, 2, (const uint8_t *)"  ");
-        sha256_update(&context, strlen(name), (const uint8_t *)name);
+        sha256_update(&context, strlen(base), (const uint8_t *)base);
         sha256_update(&context, 1, (const uint8_t *)"\n");
     }
     if (status == ENGINE_OK) digest_hex(&context, digest);
-    free(files);
     return status;
 }
 
 enum engine_status model_file_digest(const char *path, const struct digest_observer *observer, char digest[65], char *error,
                                      size_t error_size) {
     struct reading reading = {.observer = observer};
-    return (folder_is(path) ? folder_digest : file_digest)(path, &reading, digest, error, error_size);
+    bool is_folder = folder_is(path);
+    char *files = NULL;
+    size_t count = 0;
+    enum engine_status status = (is_folder ? folder_files : gguf_part_files)(path, &files, &count, error, error_size);
+    if (status == ENGINE_OK && !is_folder && count == 1)
+        status = file_digest(path, &reading, digest, error, error_size);
+    else if (status == ENGINE_OK)
+        status = files_digest(is_folder ? path : "", files, count, &reading, digest, error, error_size);
+    free(files);
+    return status;
 }
 
 const char *model_tokenizer_digest(const struct model *model) {

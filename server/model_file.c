@@ -49,6 +49,36 @@ static bool identity_of_folder(const char *path, struct model_identity *identity
     return has_config;
 }
 
+/* "NAME-00002-of-00003.gguf" is the second part of three. */
+static bool is_split(const char *path, unsigned *part, unsigned *parts) {
+    enum { TAIL = sizeof "-00001-of-00003.gguf" - 1 };
+    size_t length = strlen(path);
+    int end = 0;
+    unsigned number, of;
+    if (length <= TAIL || sscanf(path + length - TAIL, "-%5u-of-%5u.gguf%n", &number, &of, &end) != 2 || end != TAIL) return false;
+    *part = number;
+    *parts = of;
+    return number > 0 && number <= of;
+}
+
+/* The other parts of a model that is split: what they are is part of what the model is. */
+static void mix_parts(const char *path, unsigned parts, struct model_identity *identity) {
+    enum { NUMBER = sizeof "00001-of-00003.gguf" - 1 };
+    char *name = strdup(path);
+    for (unsigned i = 2; name && i <= parts && i < 100000; i++) {
+        char digits[16];
+        struct stat s;
+        snprintf(digits, sizeof digits, "%05u", i);
+        memcpy(name + strlen(name) - NUMBER, digits, 5);
+        if (stat(name, &s) != 0) continue;
+        int64_t modified = (int64_t)s.st_mtim.tv_sec * 1000000000 + s.st_mtim.tv_nsec;
+        identity->inode ^= mix(mix(mix(14695981039346656037u, (uint64_t)s.st_ino), (uint64_t)s.st_size), (uint64_t)modified) >> 1;
+        identity->size += (uint64_t)s.st_size;
+        if (modified > identity->modified_ns) identity->modified_ns = modified;
+    }
+    free(name);
+}
+
 bool model_identity_of(const char *path, struct model_identity *identity) {
     struct stat s;
     if (stat(path, &s) == 0 && S_ISDIR(s.st_mode)) return identity_of_folder(path, identity);
@@ -62,6 +92,8 @@ bool model_identity_of(const char *path, struct model_identity *identity) {
         .device = (uint64_t)s.st_dev,
         .modified_ns = (int64_t)s.st_mtim.tv_sec * 1000000000 + s.st_mtim.tv_nsec,
     };
+    unsigned part, parts;
+    if (is_split(path, &part, &parts) && part == 1) mix_parts(path, parts, identity);
     return true;
 }
 
@@ -123,7 +155,9 @@ bool model_files_of_folder(const char *folder, struct model_files *files) {
     struct dirent *item;
     while (fine && (item = readdir(open))) {
         char *path;
+        unsigned part = 1, parts;
         if (item->d_name[0] == '.' || !(model_file_is_gguf(item->d_name) || is_folder(open, item))) continue;
+        if (is_split(item->d_name, &part, &parts) && part > 1) continue; /* the first stands for all */
         fine = asprintf(&path, "%s/%s", folder, item->d_name) >= 0;
         if (!fine) break;
         fine = model_files_add(files, path, item->d_name);
@@ -156,7 +190,9 @@ char *model_file_id(const char *path) {
     for (start = end; start > 0 && path[start - 1] != '/';) start--;
     char *id = strndup(path + start, end - start);
     if (!id) return NULL;
-    if (model_file_is_gguf(id)) id[strlen(id) - 5] = '\0';
+    unsigned part, parts;
+    if (is_split(id, &part, &parts)) id[strlen(id) - (sizeof "-00001-of-00003.gguf" - 1)] = '\0';
+    else if (model_file_is_gguf(id)) id[strlen(id) - 5] = '\0';
     for (char *c = id; *c; c++) {
         if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
         else if (!((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || strchr("._-", *c))) *c = '-';

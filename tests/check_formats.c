@@ -41,7 +41,7 @@ static void put_file(const char *name, const void *bytes, size_t size) {
 
 static void remove_all(void) {
     static const char *const names[] = {"config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "model.gguf",
-                                        "model-1.safetensors", "model-2.safetensors", "model-3.safetensors"};
+                                        "m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "model-1.safetensors", "model-2.safetensors", "model-3.safetensors"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) remove_file(names[i]);
 }
 
@@ -400,44 +400,97 @@ static void put_matrix(struct gguf_writer *writer, const char *name, size_t rows
     free(data);
 }
 
-/* A llama model of 2 layers; norms are small, as the blocks' numbers are not. */
-static void write_quantised(size_t quant, bool wide) {
+static void put_keys(struct gguf_writer *writer) {
+    gguf_put_string(writer, "general.architecture", "llama");
+    gguf_put_u32(writer, "llama.block_count", 2);
+    gguf_put_u32(writer, "llama.context_length", 64);
+    gguf_put_u32(writer, "llama.embedding_length", WIDTH);
+    gguf_put_u32(writer, "llama.feed_forward_length", WIDTH);
+    gguf_put_u32(writer, "llama.attention.head_count", HEADS);
+    gguf_put_u32(writer, "llama.attention.head_count_kv", HEADS / 2);
+    gguf_put_f32(writer, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+}
+
+/* Norms are small, as the blocks' numbers are not. */
+static void put_layer(struct gguf_writer *writer, int layer, size_t quant, bool wide, const uint8_t *blocks) {
     static const struct { const char *name; size_t rows; } matrices[] = {
         {"attn_q", WIDTH}, {"attn_k", WIDTH / 2}, {"attn_v", WIDTH / 2}, {"attn_output", WIDTH}, {"ffn_gate", WIDTH}, {"ffn_up", WIDTH},
         {"ffn_down", WIDTH},
     };
-    uint8_t *blocks = golden_block(quants[quant].name, wide ? "f32" : "blocks", wide ? quants[quant].numbers * 4 : quants[quant].bytes);
-    struct gguf_writer writer;
+    char name[64];
     float norm[WIDTH];
     for (int i = 0; i < WIDTH; i++) norm[i] = 1e-3f * (float)(1 + i % 7);
-    gguf_writer_start(&writer);
-    gguf_put_string(&writer, "general.architecture", "llama");
-    gguf_put_u32(&writer, "llama.block_count", 2);
-    gguf_put_u32(&writer, "llama.context_length", 64);
-    gguf_put_u32(&writer, "llama.embedding_length", WIDTH);
-    gguf_put_u32(&writer, "llama.feed_forward_length", WIDTH);
-    gguf_put_u32(&writer, "llama.attention.head_count", HEADS);
-    gguf_put_u32(&writer, "llama.attention.head_count_kv", HEADS / 2);
-    gguf_put_f32(&writer, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
-    put_matrix(&writer, "token_embd.weight", TOKENS, quant, wide, blocks);
-    for (int layer = 0; layer < 2; layer++) {
-        char name[64];
-        for (size_t m = 0; m < sizeof matrices / sizeof matrices[0]; m++) {
-            snprintf(name, sizeof name, "blk.%d.%s.weight", layer, matrices[m].name);
-            put_matrix(&writer, name, matrices[m].rows, quant, wide, blocks);
-        }
-        for (int k = 0; k < 2; k++) {
-            snprintf(name, sizeof name, "blk.%d.%s.weight", layer, k ? "ffn_norm" : "attn_norm");
-            gguf_put_tensor(&writer, name, 0, 0, WIDTH, norm, sizeof norm);
-        }
+    for (size_t m = 0; m < sizeof matrices / sizeof matrices[0]; m++) {
+        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, matrices[m].name);
+        put_matrix(writer, name, matrices[m].rows, quant, wide, blocks);
     }
-    size_t size;
-    unsigned char *file = gguf_writer_finish(&writer, &size);
-    put_file("model.gguf", file, size);
-    free(file);
-    free(blocks);
-    gguf_writer_drop(&writer);
+    for (int k = 0; k < 2; k++) {
+        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, k ? "ffn_norm" : "attn_norm");
+        gguf_put_tensor(writer, name, 0, 0, WIDTH, norm, sizeof norm);
+    }
 }
+
+static void finish_file(struct gguf_writer *writer, const char *name) {
+    size_t size;
+    unsigned char *file = gguf_writer_finish(writer, &size);
+    put_file(name, file, size);
+    free(file);
+    gguf_writer_drop(writer);
+}
+
+/* A llama model of 2 layers. */
+static void write_quantised(size_t quant, bool wide) {
+    uint8_t *blocks = golden_block(quants[quant].name, wide ? "f32" : "blocks", wide ? quants[quant].numbers * 4 : quants[quant].bytes);
+    struct gguf_writer writer;
+    gguf_writer_start(&writer);
+    put_keys(&writer);
+    put_matrix(&writer, "token_embd.weight", TOKENS, quant, wide, blocks);
+    for (int layer = 0; layer < 2; layer++) put_layer(&writer, layer, quant, wide, blocks);
+    finish_file(&writer, "model.gguf");
+    free(blocks);
+}
+
+/* The same in two files, which name themselves as parts numbers[0] and numbers[1]. */
+static void write_split(const int numbers[2]) {
+    const size_t quant = 2; /* Q5_0 */
+    uint8_t *blocks = golden_block(quants[quant].name, "blocks", quants[quant].bytes);
+    for (int part = 0; part < 2; part++) {
+        struct gguf_writer writer;
+        gguf_writer_start(&writer);
+        if (part == 0) put_keys(&writer);
+        if (part == 0) put_matrix(&writer, "token_embd.weight", TOKENS, quant, false, blocks);
+        gguf_put_u32(&writer, "split.no", (uint32_t)numbers[part]);
+        gguf_put_u32(&writer, "split.count", 2);
+        gguf_put_u32(&writer, "split.tensors.count", 19);
+        put_layer(&writer, part, quant, false, blocks);
+        finish_file(&writer, part == 0 ? "m-00001-of-00002.gguf" : "m-00002-of-00002.gguf");
+    }
+    free(blocks);
+}
+
+START_TEST(split_files_agree) {
+    char whole[128], first[128], second[128], digest[65], other[65];
+    size_t count, split_count;
+    snprintf(whole, sizeof whole, "%s/model.gguf", folder);
+    snprintf(first, sizeof first, "%s/m-00001-of-00002.gguf", folder);
+    snprintf(second, sizeof second, "%s/m-00002-of-00002.gguf", folder);
+    write_quantised(2, false);
+    write_split((const int[]){0, 1});
+    float *maps = maps_of(whole, &count), *split = maps_of(first, &split_count);
+    check_same(maps, count, split, split_count, "split");
+    ck_assert_int_eq(model_file_digest(first, NULL, digest, error, sizeof error), ENGINE_OK);
+    check_refused(second, ENGINE_INVALID, "-00001-of-00002.gguf");
+    write_split((const int[]){0, 0});
+    check_refused(first, ENGINE_BROKEN, "split.no");
+    ck_assert_int_eq(model_file_digest(first, NULL, other, error, sizeof error), ENGINE_OK);
+    ck_assert_str_ne(digest, other); /* the second part is part of what the model is */
+    ck_assert_int_eq(rename(first, whole), 0); /* a part that has lost its name */
+    check_refused(whole, ENGINE_UNSUPPORTED, "split.count");
+    write_split((const int[]){0, 1});
+    unlink(second);
+    check_refused(first, ENGINE_NOT_FOUND, "m-00002-of-00002.gguf");
+}
+END_TEST
 
 START_TEST(quantised_files_agree) {
     char path[128];
@@ -488,6 +541,7 @@ static Suite *suite(void) {
     tcase_add_test(c, configs_that_do_not_fit_are_refused_by_name);
     tcase_add_test(c, harmless_keys_are_taken);
     tcase_add_loop_test(c, quantised_files_agree, 0, QUANTS);
+    tcase_add_test(c, split_files_agree);
     tcase_add_test(c, other_types_are_refused_by_name);
     suite_add_tcase(s, c);
     return s;

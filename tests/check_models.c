@@ -59,6 +59,7 @@ static const char *const ids[][2] = {
     {"SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct"},
     {"/models/gemma-3-270m-Q4_K_M.gguf", "gemma-3-270m"},
     {"gemma-3-270m.q4_k_m.GGUF", "gemma-3-270m"},
+    {"/models/Big-Q4_K_M-00001-of-00003.gguf", "big"},
     {"gpt2.f16.gguf", "gpt2"},
     {"qwen3-0.6b-bf16.gguf", "qwen3-0.6b"},
     {"qwen3-0.6b_iq2_xxs.gguf", "qwen3-0.6b"},
@@ -96,6 +97,23 @@ START_TEST(listed) {
     ck_assert_uint_eq(strlen(list.items[0].digest), 64);
     ck_assert_ptr_nonnull(list.items[2].error);
     models_list_clear(&list);
+}
+END_TEST
+
+/* Of a file in parts the first stands for all; what changes in another part makes it another model. */
+START_TEST(listed_parts) {
+    ck_assert(write_file(file("Big-00001-of-00002.gguf"), "x", 1));
+    ck_assert(write_file(file("Big-00002-of-00002.gguf"), "yz", 2));
+    struct model_files files = {0};
+    ck_assert(model_files_of_folder(folder, &files));
+    ck_assert_uint_eq(files.count, 1);
+    ck_assert_str_eq(files.items[0].id, "big");
+    ck_assert_uint_eq(files.items[0].identity.size, 3);
+    struct model_identity now;
+    ck_assert(write_file(file("Big-00002-of-00002.gguf"), "yz!", 3));
+    ck_assert(model_identity_of(files.items[0].path, &now));
+    ck_assert(!model_identity_equal(&now, &files.items[0].identity));
+    model_files_clear(&files);
 }
 END_TEST
 
@@ -496,6 +514,7 @@ static Suite *suite(void) {
     tcase_add_loop_test(t, id_of_a_name, 0, sizeof ids / sizeof ids[0]);
     tcase_add_test(t, listed);
     tcase_add_test(t, listed_folder);
+    tcase_add_test(t, listed_parts);
     tcase_add_test(t, no_folder);
     tcase_add_test(t, acquired_by_id_never_by_path);
     tcase_add_test(t, default_model);

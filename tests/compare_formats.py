@@ -28,7 +28,7 @@ TOLERANCE = 2e-5
 IDS = [504, 2365, 3302, 335, 260, 2534, 28, 284, 260, 1573, 3302, 335, 260, 5083, 30, 198, 504, 2365, 3302, 335, 260, 2534, 1277, 253, 1165,
        282, 1117, 28, 527, 665, 1695, 288, 33, 34, 35, 36]
 BY_GGUF = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
-BY_LLAMA_CPP = {"Q2_K": 10, "Q3_K_S": 11, "Q4_K_S": 14, "Q5_K_S": 16, "Q6_K": 18}
+BY_LLAMA_CPP = {"Q2_K_S": 21, "Q3_K_S": 11, "Q4_K_S": 14, "Q5_K_S": 16, "Q6_K": 18}
 PARTS = {"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
          "attn_output": "self_attn.o_proj", "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
          "ffn_down": "mlp.down_proj"}
@@ -105,8 +105,14 @@ def write_gguf(path, tensors, config, kind):
     return held
 
 
+@ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+def listen_to_nothing(level, text, _):
+    pass
+
+
 def quantise(source, target, kind):
     import llama_cpp
+    llama_cpp.llama_log_set(ctypes.cast(listen_to_nothing, llama_cpp.llama_log_callback), None)
     options = llama_cpp.llama_model_quantize_default_params()
     options.ftype, options.nthread, options.allow_requantize = kind, 2, True
     assert llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(options)) == 0

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     const struct gguf_tensor *tensors = gguf_tensors(gguf, &count);
     for (size_t i = 0; i < count; i++) touch(&tensors[i].tensor);
-    if (gguf_model_read(gguf, model, error, sizeof error) == ENGINE_OK) {
+    if (gguf_model_read((const struct gguf *const[]){gguf}, 1, model, error, sizeof error) == ENGINE_OK) {
         touch(&model->embedding);
         for (int layer = 0; layer < model->config.layers; layer++) touch(&model->layer[layer].down);
     }
