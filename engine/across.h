@@ -17,6 +17,10 @@ struct between_sums {
     double expected; /* what the offset profile puts on these; 0 without a profile */
     size_t rows;     /* queries that see any of the keys */
 };
+struct offset_profile; /* lifts.h */
+/* The profile of head number `head` (layer * heads + head) at every offset of a text: to[queries + keys - 1], from offset -(keys - 1)
+ * on; beyond its reach the mean of its last 32 offsets goes on. */
+void offset_profile_extend(const struct offset_profile *profile, size_t head, size_t queries, size_t keys, double *to);
 /* Adds the rows of `rectangle` to *sums. profile: [queries + keys - 1] the head's mean weight at each offset from -(keys - 1) on, or
  * NULL. O(rectangle + queries x excluded). */
 enum engine_status attention_between(struct engine *engine, const struct activations *activations, struct head_address at,

@@ -6,6 +6,8 @@
 #include "engine/memory.h"
 #include "engine/reading.h"
 
+enum { TAIL_OFFSETS = 32 }; /* whose mean goes on beyond a profile's reach */
+
 /* One head's rectangle on its way. */
 struct between {
     const struct engine *engine;
@@ -83,6 +85,25 @@ static void add_rows(struct between *b, size_t query, size_t rows, struct betwee
         if (!b->profile) continue;
         double all = profile_sum(b, i, first, end), here = profile_sum(b, i, lo, hi);
         if (all > 0) sums->expected += fmax(row_total(b, i) - (double)b->on_excluded[k], 0) * here / all;
+    }
+}
+
+static double tail_mean(const float *zero, ptrdiff_t step, size_t reach) {
+    double sum = 0;
+    size_t count = smaller(reach, TAIL_OFFSETS);
+    for (size_t k = 0; k < count; k++) sum += (double)zero[(ptrdiff_t)(reach - 1 - k) * step];
+    return count > 0 ? sum / (double)count : 0;
+}
+
+void offset_profile_extend(const struct offset_profile *profile, size_t head, size_t queries, size_t keys, double *to) {
+    const float *zero = profile->weight + head * profile->offsets + profile->reach - 1; /* a step to the left is an offset more */
+    bool looks_ahead = profile->offsets > profile->reach;
+    double behind = tail_mean(zero, -1, profile->reach), ahead = looks_ahead ? tail_mean(zero, 1, profile->reach) : 0;
+    for (size_t o = 0; o < queries + keys - 1; o++) {
+        ptrdiff_t d = (ptrdiff_t)o - (ptrdiff_t)(keys - 1);
+        size_t far = (size_t)(d < 0 ? -d : d);
+        if (d < 0) to[o] = !looks_ahead ? 0 : far < profile->reach ? (double)zero[far] : ahead;
+        else to[o] = far < profile->reach ? (double)zero[-d] : behind;
     }
 }
 

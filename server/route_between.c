@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/api.h"
+#include "server/prober.h"
 
 #define STEP_WEIGHTS ((size_t)1 << 20) /* a few milliseconds */
 
@@ -15,6 +16,10 @@ struct between {
     struct rectangle rectangle;
     size_t heads, layer_heads;
     bool by_lift;
+    struct offset_profile profile;
+    float *profile_weights;    /* NULL: the model's natural probe is not done */
+    double *extended;          /* [queries + keys - 1] the profile of `head` on this text */
+    size_t queries, keys;
     struct between_sums *sums; /* [heads] */
     size_t head, query;        /* the next */
     enum engine_status status;
@@ -30,9 +35,13 @@ static bool between_step(void *context, struct engine *engine) {
         size_t most = STEP_WEIGHTS / width + 1;
         rows.query0 = b->query;
         if (rows.query1 - rows.query0 > most) rows.query1 = rows.query0 + most;
+        if (b->extended && b->query == b->rectangle.query0) {
+            offset_profile_extend(&b->profile, b->head, b->queries, b->keys, b->extended);
+            done += b->queries + b->keys;
+        }
         struct head_address at = {model_section(activations_model(b->lease.activations)), (int)(b->head / b->layer_heads),
                                   (int)(b->head % b->layer_heads)};
-        b->status = attention_between(engine, b->lease.activations, at, &rows, b->lease.excluded, b->lease.excluded_count, NULL,
+        b->status = attention_between(engine, b->lease.activations, at, &rows, b->lease.excluded, b->lease.excluded_count, b->extended,
                                       &b->sums[b->head], b->error, sizeof b->error);
         if (b->status != ENGINE_OK) return false;
         done += (rows.query1 - rows.query0) * (width + 64);
@@ -55,6 +64,14 @@ static int by_rank(const void *x, const void *y) {
     return (a->head > b->head) - (a->head < b->head);
 }
 
+/* Whether a key of the cut is not excluded: else there is nothing to expect. */
+static bool has_kept_key(const struct between *b) {
+    size_t excluded = 0;
+    for (size_t s = 0; s < b->lease.excluded_count; s++)
+        excluded += b->lease.excluded[s] >= b->rectangle.key0 && b->lease.excluded[s] < b->rectangle.key1;
+    return excluded < b->rectangle.key1 - b->rectangle.key0;
+}
+
 static void rank_items(const struct between *b, struct between_item *items) {
     double queries = (double)(b->rectangle.query1 - b->rectangle.query0);
     for (size_t h = 0; h < b->heads; h++) {
@@ -63,7 +80,11 @@ static void rank_items(const struct between *b, struct between_item *items) {
         *item = (struct between_item){.head = h, .rows = s->rows, .expected = NAN, .lift = NAN};
         item->weight = s->rows ? s->weight / queries : NAN;
         item->uniform = s->rows ? s->uniform / queries : NAN;
-        item->rank = b->by_lift ? item->weight - item->uniform : item->weight;
+        if (b->extended && s->rows && has_kept_key(b)) {
+            item->expected = s->expected / queries;
+            item->lift = (s->kept - s->expected) / queries;
+        }
+        item->rank = !b->by_lift ? item->weight : b->extended ? item->lift : item->weight - item->uniform;
     }
     qsort(items, b->heads, sizeof *items, by_rank);
 }
@@ -77,7 +98,7 @@ static void put_between(struct json_text *out, const struct between *b, const st
     put_range(out, "{\"queries\":[", b->rectangle.query0, b->rectangle.query1);
     put_range(out, "],\"keys\":[", b->rectangle.key0, b->rectangle.key1);
     json_put(out, b->by_lift ? "],\"by\":\"lift\"" : "],\"by\":\"weight\"");
-    json_put(out, ",\"offset_profile\":null,\"items\":[");
+    json_put(out, b->extended ? ",\"offset_profile\":\"natural\",\"items\":[" : ",\"offset_profile\":null,\"items\":[");
     for (size_t i = 0; i < b->heads; i++) {
         api_put_unsigned(out, i ? ",{\"layer\":" : "{\"layer\":", items[i].head / b->layer_heads);
         api_put_unsigned(out, ",\"head\":", items[i].head % b->layer_heads);
@@ -93,20 +114,30 @@ static void put_between(struct json_text *out, const struct between *b, const st
 
 static bool between_parameters(const struct http_request *request, struct between *b, struct problem *problem) {
     const char *by = http_query(request, "by");
-    size_t queries = 0, keys = 0;
     struct rectangle *r = &b->rectangle;
-    activations_shape(b->lease.activations, model_section(activations_model(b->lease.activations)), &queries, &keys);
+    activations_shape(b->lease.activations, model_section(activations_model(b->lease.activations)), &b->queries, &b->keys);
     b->by_lift = by && !strcmp(by, "lift");
     if (by && !b->by_lift && strcmp(by, "weight") != 0)
         return problem_set(problem, 400, "by must be weight or lift, not '%.24s'", by);
-    return api_cut(http_query(request, "queries"), "queries", queries, &r->query0, &r->query1, problem) &&
-           api_cut(http_query(request, "keys"), "keys", keys, &r->key0, &r->key1, problem);
+    return api_cut(http_query(request, "queries"), "queries", b->queries, &r->query0, &r->query1, problem) &&
+           api_cut(http_query(request, "keys"), "keys", b->keys, &r->key0, &r->key1, problem);
+}
+
+/* What the natural probe has found, if it is done. */
+static bool between_profile(struct app *app, struct between *b, struct problem *problem) {
+    struct probe_view views[PROBES];
+    const struct model *model = activations_model(b->lease.activations);
+    if (!prober_look(app->prober, model, b->lease.model_digest, views, problem)) return false;
+    if (!views[PROBE_NATURAL].values) return true;
+    b->profile_weights = atlas_profile(model, views[PROBE_NATURAL].values, &b->profile);
+    b->extended = malloc((b->queries + b->keys) * sizeof *b->extended);
+    return (b->profile_weights && b->extended) || problem_memory(problem);
 }
 
 static bool between_answer(struct app *app, struct http_request *request, struct between *b, struct json_text *out,
                            struct problem *problem) {
     struct patience patience = patience_of_request(request);
-    if (!between_parameters(request, b, problem)) return false;
+    if (!between_parameters(request, b, problem) || !between_profile(app, b, problem)) return false;
     b->heads = api_heads(&b->lease, &b->layer_heads);
     b->query = b->rectangle.query0;
     b->sums = calloc(b->heads, sizeof *b->sums);
@@ -133,6 +164,8 @@ void route_between(struct app *app, struct http_request *request) {
     }
     if (!api_activations(app, request, http_capture(request, 0), &between.lease)) return;
     bool fine = between_answer(app, request, &between, &out, &problem);
+    free(between.profile_weights);
+    free(between.extended);
     analyses_release_activations(app->analyses, &between.lease);
     if (fine) api_reply(request, 200, TYPE_JSON, &out);
     else problem_reply(request, &problem);

@@ -209,6 +209,21 @@ START_TEST(expectations_follow_the_profile) {
 }
 END_TEST
 
+START_TEST(profiles_go_on_beyond_their_reach) {
+    float weight[2 * 79];
+    double to[199], tail = 0, tail_ahead = 0;
+    for (int k = 0; k < 2 * 79; k++) weight[k] = (float)(k * 31 % 17) / 16;
+    const float *zero = weight + 79 + 39; /* of the second head: reach 40, both ways */
+    for (int k = 0; k < 32; k++) tail += (double)zero[-(39 - k)] / 32, tail_ahead += (double)zero[39 - k] / 32;
+    offset_profile_extend(&(struct offset_profile){40, 79, weight}, 1, 100, 100, to);
+    for (int d = -99; d <= 99; d++)
+        ck_assert_double_eq_tol(to[d + 99], d <= -40 ? tail_ahead : d >= 40 ? tail : (double)zero[-d], 1e-12);
+    offset_profile_extend(&(struct offset_profile){40, 40, weight}, 1, 100, 100, to); /* causal: nothing ahead */
+    for (int d = -99; d < 0; d++) ck_assert(to[d + 99] == 0.0);
+    for (int d = 0; d < 40; d++) ck_assert_double_eq(to[d + 99], (double)weight[40 + 39 - d]);
+}
+END_TEST
+
 static size_t common_length(const int32_t *a, size_t a_n, const int32_t *b, size_t b_n) {
     static size_t best[301][301];
     for (size_t i = 0; i < a_n; i++)
@@ -315,6 +330,7 @@ static Suite *suite(void) {
     tcase_add_test(plain, alignments_are_longest);
     tcase_add_test(plain, texts_too_long_to_be_aligned);
     tcase_add_test(plain, divergences);
+    tcase_add_test(plain, profiles_go_on_beyond_their_reach);
     tcase_add_test(plain, samples);
     suite_add_tcase(suite, plain);
     return suite;
