@@ -126,15 +126,27 @@ static enum engine_status open_parts(struct model *model, const char *files, siz
     return status;
 }
 
+/* A tokenizer that is not supported leaves the model usable by token ids; one that is damaged is part of a damaged file. */
+static enum engine_status read_tokenizer(const struct gguf *gguf, struct model *model, char *error, size_t error_size) {
+    char why[512] = "";
+    enum engine_status status = tokenizer_from_gguf(gguf, &model->tokenizer, why, sizeof why);
+    if (status == ENGINE_UNSUPPORTED) {
+        model->tokenizer_error = strdup(why);
+        return model->tokenizer_error != NULL ? ENGINE_OK : engine_fail_memory(error, error_size);
+    }
+    if (status != ENGINE_OK) return engine_fail(status, error, error_size, "%s", why);
+    if (model->tokenizer == NULL) return ENGINE_OK;
+    if (tokenizer_vocabulary(model->tokenizer) != (size_t)model->config.vocabulary)
+        return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: its tokenizer has %zu tokens, its embedding %d",
+                           tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
+    return chat_from_gguf(gguf, model->tokenizer, &model->chat, error, error_size);
+}
+
 static enum engine_status read_parts(struct model *model, const char *path, struct gguf **part, size_t count, char *error, size_t error_size) {
     const struct gguf *gguf = part[0];
     enum engine_status status = check_kind(gguf, error, error_size);
     if (status == ENGINE_OK) status = gguf_model_read((const struct gguf *const *)part, count, model, error, error_size);
-    if (status == ENGINE_OK) status = tokenizer_from_gguf(gguf, &model->tokenizer, error, error_size);
-    if (status == ENGINE_OK && model->tokenizer != NULL && tokenizer_vocabulary(model->tokenizer) != (size_t)model->config.vocabulary)
-        status = engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: its tokenizer has %zu tokens, its embedding %d",
-                             tokenizer_vocabulary(model->tokenizer), model->config.vocabulary);
-    if (status == ENGINE_OK && model->tokenizer != NULL) status = chat_from_gguf(gguf, model->tokenizer, &model->chat, error, error_size);
+    if (status == ENGINE_OK) status = read_tokenizer(gguf, model, error, error_size);
     if (status != ENGINE_OK) return status;
     model->info.format = "gguf";
     model->info.dtype = most_used_type(part, count);

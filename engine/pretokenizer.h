@@ -58,7 +58,7 @@ extern const char pretokenizer_gpt2[];
 /* The pre-tokenizer that goes with a name in a GGUF file's tokenizer.ggml.pre, as data. */
 struct named_pretokenizer {
     const char *name;
-    const char *patterns[4];
+    const char *patterns[8]; /* up to the first NULL */
     bool takes_whole_words; /* a word that is a token is never merged from parts */
     bool adds_start;        /* the start token is added where the file does not say */
     bool normalises;        /* to NFC, first */

@@ -285,7 +285,9 @@ static enum engine_status read_gpt2(struct reading *r) {
     struct bpe_options options = {.bytes = true};
     uint32_t start, end;
     const struct gguf_value *value = gguf_find(r->gguf, PREFIX "pre");
-    if (value == NULL || !gguf_string(value, &pre))
+    if (value != NULL && !gguf_string(value, &pre))
+        return engine_fail(ENGINE_BROKEN, r->error, r->error_size, "the model file is damaged: tokenizer.ggml.pre is no text");
+    if (value == NULL)
         return engine_fail(ENGINE_UNSUPPORTED, r->error, r->error_size,
                            "the model file does not name its pre-tokenizer (tokenizer.ggml.pre); take a newer file of the model");
     const struct named_pretokenizer *named = pretokenizer_named(pre.data, pre.size);
@@ -430,12 +432,11 @@ static enum engine_status add_charsmap(struct reading *r) {
 static enum engine_status add_t5_steps(struct reading *r) {
     bool prefix, escape, squeeze;
     enum engine_status status = add_charsmap(r);
-    if (status == ENGINE_OK) status = read_flag(r, PREFIX "add_space_prefix", true, &prefix);
+    if (status == ENGINE_OK) status = read_flag(r, PREFIX "add_space_prefix", false, &prefix);
     if (status == ENGINE_OK) status = read_flag(r, PREFIX "escape_whitespaces", true, &escape);
-    if (status == ENGINE_OK) status = read_flag(r, PREFIX "remove_extra_whitespaces", true, &squeeze);
-    if (status == ENGINE_OK && squeeze)
-        status = add_step(r, (struct normalizer_step){.kind = NORMALIZE_STRIP, .left = true, .right = true});
+    if (status == ENGINE_OK) status = read_flag(r, PREFIX "remove_extra_whitespaces", false, &squeeze);
     if (status == ENGINE_OK && squeeze) status = add_replacement(r, " {2,}", true, " ");
+    if (status == ENGINE_OK && squeeze) status = add_replacement(r, "\\A | \\z", true, ""); /* none but these: no line breaks */
     if (status == ENGINE_OK && prefix)
         status = add_content(r, (struct normalizer_step){.kind = NORMALIZE_PREPEND}, escape ? MARK_TEXT : " ");
     if (status == ENGINE_OK && escape) status = add_replacement(r, " ", false, MARK_TEXT);
