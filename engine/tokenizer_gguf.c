@@ -1,44 +1,12 @@
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/failure.h"
-#include "engine/tokenizer_parts.h"
-
-#define PREFIX "tokenizer.ggml."
-
-/* tokenizer.ggml.token_type */
-enum kind { KIND_NORMAL = 1, KIND_UNKNOWN, KIND_CONTROL, KIND_USER_DEFINED, KIND_UNUSED, KIND_BYTE };
+#include "engine/tokenizer_gguf.h"
 
 enum { MARK = 0x2581 }; /* SentencePiece's space */
 #define MARK_TEXT "\xe2\x96\x81"
-
-/* A tokenizer being read. */
-struct reading {
-    const struct gguf *gguf;
-    struct tokenizer *tokenizer;
-    struct vocabulary_entry *entries;
-    uint8_t *kinds;
-    char *respelt; /* spellings that are not the file's own */
-    size_t count;
-    char *error;
-    size_t error_size;
-};
-
-static enum engine_status damaged(struct reading *r, const char *key) {
-    return engine_fail(ENGINE_BROKEN, r->error, r->error_size,
-                       "the model file is damaged: %s is missing, empty or no list of the right kind and length", key);
-}
-
-/* ---- keys -------------------------------------------------------------------------------------------------- */
-
-/* Keys that are read here or change no token. All that end in _token_id or _token_ids name tokens, which by itself changes
- * nothing. */
-static const char *const known_keys[] = {
-    PREFIX "model", PREFIX "pre", PREFIX "tokens", PREFIX "token_type", PREFIX "merges", PREFIX "scores",
-    PREFIX "add_bos_token", PREFIX "add_eos_token", PREFIX "token_type_count",
-};
 
 /* Keys that some kinds read; what the others do is what they do where it is false. */
 static const char *const llama_keys[] = {PREFIX "add_space_prefix", PREFIX "escape_whitespaces", NULL};
@@ -46,203 +14,6 @@ static const char *const t5_keys[] = {PREFIX "add_space_prefix", PREFIX "escape_
                                       PREFIX "remove_extra_whitespaces", PREFIX "precompiled_charsmap", NULL};
 static const char *const bert_keys[] = {PREFIX "add_sep_token", NULL};
 static const char *const no_keys[] = {NULL};
-
-static const char *const refused_flags[] = {
-    PREFIX "add_space_prefix", PREFIX "add_sep_token", PREFIX "remove_extra_whitespaces", PREFIX "escape_whitespaces",
-    PREFIX "treat_whitespace_as_suffix",
-};
-
-static bool ends_with(struct gguf_string text, const char *end) {
-    size_t size = strlen(end);
-    return text.size >= size && memcmp(text.data + text.size - size, end, size) == 0;
-}
-
-static bool is_harmless(const struct gguf_value *value, const char *const *own_keys) {
-    bool flag;
-    for (size_t i = 0; i < sizeof known_keys / sizeof known_keys[0]; i++)
-        if (gguf_string_is(value->key, known_keys[i])) return true;
-    for (; *own_keys != NULL; own_keys++)
-        if (gguf_string_is(value->key, *own_keys)) return true;
-    for (size_t i = 0; i < sizeof refused_flags / sizeof refused_flags[0]; i++)
-        if (gguf_string_is(value->key, refused_flags[i])) return gguf_bool(value, &flag) && !flag;
-    return ends_with(value->key, "_token_id") || ends_with(value->key, "_token_ids");
-}
-
-static enum engine_status check_keys(struct reading *r, const char *const *own_keys) {
-    size_t count;
-    const struct gguf_value *values = gguf_values(r->gguf, &count);
-    for (size_t i = 0; i < count; i++) {
-        struct gguf_string key = values[i].key;
-        if (key.size > sizeof PREFIX - 1 && memcmp(key.data, PREFIX, sizeof PREFIX - 1) == 0 &&
-            !is_harmless(&values[i], own_keys))
-            return engine_fail(ENGINE_UNSUPPORTED, r->error, r->error_size,
-                               "the tokenizer asks for something that is not supported: %.*s", (int)key.size, key.data);
-    }
-    return ENGINE_OK;
-}
-
-static enum engine_status read_flag(struct reading *r, const char *key, bool otherwise, bool *flag) {
-    const struct gguf_value *value = gguf_find(r->gguf, key);
-    *flag = otherwise;
-    if (value != NULL && !gguf_bool(value, flag))
-        return engine_fail(ENGINE_BROKEN, r->error, r->error_size, "the model file is damaged: %s is neither true nor false", key);
-    return ENGINE_OK;
-}
-
-/* The token that `key` names; BPE_NONE where the file has no such key. */
-static enum engine_status read_token(struct reading *r, const char *key, uint32_t *token) {
-    uint64_t id;
-    const struct gguf_value *value = gguf_find(r->gguf, key);
-    *token = BPE_NONE;
-    if (value == NULL) return ENGINE_OK;
-    if (!gguf_unsigned(value, &id) || id >= r->count)
-        return engine_fail(ENGINE_BROKEN, r->error, r->error_size, "the model file is damaged: %s names no token", key);
-    *token = (uint32_t)id;
-    return ENGINE_OK;
-}
-
-/* The token to be added to every text, or BPE_NONE. */
-static enum engine_status read_added(struct reading *r, const char *flag_key, const char *token_key, bool otherwise,
-                                     uint32_t *token) {
-    bool added;
-    enum engine_status status = read_flag(r, flag_key, otherwise, &added);
-    if (status == ENGINE_OK) status = read_token(r, token_key, token);
-    if (status == ENGINE_OK && added && *token == BPE_NONE)
-        return engine_fail(ENGINE_BROKEN, r->error, r->error_size,
-                           "the model file is damaged: a token is to be added to every text, but %s is missing", token_key);
-    if (status == ENGINE_OK && !added) *token = BPE_NONE;
-    return status;
-}
-
-/* ---- vocabulary -------------------------------------------------------------------------------------------- */
-
-static enum engine_status read_kinds(struct reading *r) {
-    const char *key = PREFIX "token_type";
-    const struct gguf_value *kinds = gguf_find(r->gguf, key);
-    memset(r->kinds, KIND_NORMAL, r->count);
-    if (kinds == NULL) return ENGINE_OK;
-    if (!kinds->array || kinds->count != r->count) return damaged(r, key);
-    struct gguf_cursor cursor = gguf_elements(kinds);
-    for (size_t i = 0; i < r->count; i++) {
-        int64_t kind;
-        if (!gguf_next_integer(&cursor, &kind) || kind < KIND_NORMAL || kind > KIND_BYTE) return damaged(r, key);
-        r->kinds[i] = (uint8_t)kind;
-    }
-    return ENGINE_OK;
-}
-
-static enum engine_status read_tokens(struct reading *r) {
-    const char *key = PREFIX "tokens";
-    const struct gguf_value *tokens = gguf_find(r->gguf, key);
-    if (tokens == NULL || !tokens->array || tokens->type != GGUF_STRING || tokens->count == 0 || tokens->count > VOCABULARY_MAX)
-        return damaged(r, key);
-    r->count = tokens->count;
-    r->kinds = malloc(r->count);
-    r->entries = malloc(r->count * sizeof *r->entries);
-    if (r->kinds == NULL || r->entries == NULL) return engine_fail_memory(r->error, r->error_size);
-    enum engine_status status = read_kinds(r);
-    struct gguf_cursor cursor = gguf_elements(tokens);
-    for (uint32_t id = 0; id < r->count && status == ENGINE_OK; id++) {
-        struct gguf_string spelling;
-        uint8_t kind = r->kinds[id];
-        if (!gguf_next_string(&cursor, &spelling) || spelling.size > UINT32_MAX) return damaged(r, key);
-        r->entries[id] = (struct vocabulary_entry){
-            .spelling = spelling.data,
-            .size = (uint32_t)spelling.size,
-            .id = id,
-            .special = kind == KIND_CONTROL || kind == KIND_UNKNOWN,
-            .whole = kind == KIND_CONTROL || kind == KIND_UNKNOWN || kind == KIND_USER_DEFINED,
-            .byte = kind == KIND_BYTE,
-        };
-    }
-    return status;
-}
-
-static enum engine_status make_vocabulary(struct reading *r, struct vocabulary_style style) {
-    if (style.byte_level)
-        for (size_t i = 0; i < r->count; i++) r->entries[i].byte = false;
-    return vocabulary_create(r->entries, r->count, style, &r->tokenizer->vocabulary, r->error, r->error_size);
-}
-
-/* Control and user-defined tokens are cut out of texts. */
-static enum engine_status make_added(struct reading *r) {
-    struct added_token *added = malloc(r->count * sizeof *added);
-    size_t count = 0;
-    if (added == NULL) return engine_fail_memory(r->error, r->error_size);
-    for (uint32_t id = 0; id < r->count; id++) {
-        if (r->kinds[id] != KIND_CONTROL && r->kinds[id] != KIND_USER_DEFINED) continue;
-        added[count++] = (struct added_token){
-            .content = r->entries[id].spelling,
-            .size = r->entries[id].size,
-            .id = id,
-            .special = r->kinds[id] == KIND_CONTROL,
-        };
-    }
-    enum engine_status status = added_tokens_create(added, count, &r->tokenizer->plain, r->error, r->error_size);
-    free(added);
-    return status;
-}
-
-static enum engine_status read_scores(struct reading *r, double **scores) {
-    const char *key = PREFIX "scores";
-    const struct gguf_value *value = gguf_find(r->gguf, key);
-    if (value == NULL || !value->array || value->type != GGUF_FLOAT32 || value->count != r->count) return damaged(r, key);
-    double *made = malloc(r->count * sizeof *made);
-    if (made == NULL) return engine_fail_memory(r->error, r->error_size);
-    struct gguf_cursor cursor = gguf_elements(value);
-    for (size_t i = 0; i < r->count; i++) {
-        if (!gguf_next_number(&cursor, &made[i]) || !isfinite(made[i])) {
-            free(made);
-            return damaged(r, key);
-        }
-    }
-    *scores = made;
-    return ENGINE_OK;
-}
-
-/* ---- pieces ------------------------------------------------------------------------------------------------ */
-
-/* `start` A `end`; for a pair, where there are any, B `end` behind it. Encoders are trained on pairs; GGUF files of decoders know none. */
-static enum engine_status make_template(struct reading *r, uint32_t start, uint32_t end, bool pairs) {
-    struct tokenizer *tokenizer = r->tokenizer;
-    tokenizer->single.count = tokenizer->pair.count = 0;
-    for (uint8_t sequence = 0; sequence < 2; sequence++) {
-        struct template_piece pieces[3];
-        size_t count = 0;
-        if (start != BPE_NONE && sequence == 0)
-            pieces[count++] = (struct template_piece){.id = start, .type = sequence};
-        pieces[count++] = (struct template_piece){.text = true, .sequence = sequence, .type = sequence};
-        if (end != BPE_NONE) pieces[count++] = (struct template_piece){.id = end, .type = sequence};
-        for (size_t i = 0; i < count; i++) {
-            if (sequence == 0) template_add(&tokenizer->single, pieces[i]);
-            if (pairs) template_add(&tokenizer->pair, pieces[i]);
-        }
-    }
-    return ENGINE_OK;
-}
-
-static enum engine_status add_content(struct reading *r, struct normalizer_step step, const char *content) {
-    step.content = strdup(content);
-    step.content_size = strlen(content);
-    if (step.content == NULL) {
-        pattern_destroy(step.pattern);
-        return engine_fail_memory(r->error, r->error_size);
-    }
-    return normalizer_add(&r->tokenizer->normalizer, step, NULL, 0, r->error, r->error_size);
-}
-
-/* Every match of a text or (`expression`) a pattern becomes `content`. */
-static enum engine_status add_replacement(struct reading *r, const char *what, bool expression, const char *content) {
-    struct pattern *pattern;
-    enum engine_status status = expression ? pattern_create(what, strlen(what), &pattern, r->error, r->error_size)
-                                           : pattern_create_plain(what, strlen(what), &pattern, r->error, r->error_size);
-    if (status != ENGINE_OK) return status;
-    return add_content(r, (struct normalizer_step){.kind = NORMALIZE_REPLACE, .pattern = pattern}, content);
-}
-
-static enum engine_status add_step(struct reading *r, struct normalizer_step step) {
-    return normalizer_add(&r->tokenizer->normalizer, step, NULL, 0, r->error, r->error_size);
-}
 
 /* ---- gpt2: byte-level BPE ---------------------------------------------------------------------------------- */
 
@@ -261,7 +32,7 @@ static bool next_merge(void *context, const char **left, size_t *left_size, cons
 
 static enum engine_status add_named(struct reading *r, const struct named_pretokenizer *named) {
     enum engine_status status = ENGINE_OK;
-    if (named->normalises) status = add_step(r, (struct normalizer_step){.kind = NORMALIZE_FORM, .form = FORM_NFC});
+    if (named->normalises) status = reading_add_step(r, (struct normalizer_step){.kind = NORMALIZE_FORM, .form = FORM_NFC});
     for (size_t i = 0; i < sizeof named->patterns / sizeof named->patterns[0] && named->patterns[i] != NULL; i++) {
         struct pretokenizer_step step = {.kind = SPLIT_PATTERN, .behaviour = SPLIT_ISOLATED};
         const char *text = named->patterns[i];
@@ -274,7 +45,7 @@ static enum engine_status add_named(struct reading *r, const struct named_pretok
 
 static enum engine_status make_merges(struct reading *r, struct bpe_options options) {
     const struct gguf_value *value = gguf_find(r->gguf, PREFIX "merges");
-    if (value == NULL || !value->array || (value->type != GGUF_STRING && value->count > 0)) return damaged(r, PREFIX "merges");
+    if (value == NULL || !value->array || (value->type != GGUF_STRING && value->count > 0)) return reading_damaged(r, PREFIX "merges");
     struct gguf_cursor cursor = gguf_elements(value);
     const struct bpe_merge_source source = {.next = next_merge, .context = &cursor, .count = value->count};
     return bpe_create(r->tokenizer->vocabulary, options, &source, &r->tokenizer->bpe, r->error, r->error_size);
@@ -297,23 +68,23 @@ static enum engine_status read_gpt2(struct reading *r) {
                            (int)(pre.size < 64 ? pre.size : 64), pre.data);
     snprintf(r->tokenizer->name, sizeof r->tokenizer->name, "bpe (%s)", named->name);
     options.whole_words = named->takes_whole_words;
-    enum engine_status status = read_tokens(r);
-    if (status == ENGINE_OK) status = make_vocabulary(r, (struct vocabulary_style){.byte_level = true});
-    if (status == ENGINE_OK) status = make_added(r);
+    enum engine_status status = reading_tokens(r);
+    if (status == ENGINE_OK) status = reading_make_vocabulary(r, (struct vocabulary_style){.byte_level = true});
+    if (status == ENGINE_OK) status = reading_make_added(r);
     if (status == ENGINE_OK) status = add_named(r, named);
-    if (status == ENGINE_OK) status = read_token(r, PREFIX "unknown_token_id", &options.unknown);
+    if (status == ENGINE_OK) status = reading_token(r, PREFIX "unknown_token_id", &options.unknown);
     if (status == ENGINE_OK) status = make_merges(r, options);
     if (status == ENGINE_OK)
-        status = read_added(r, PREFIX "add_bos_token", PREFIX "bos_token_id", named->adds_start, &start);
-    if (status == ENGINE_OK) status = read_added(r, PREFIX "add_eos_token", PREFIX "eos_token_id", false, &end);
-    return status == ENGINE_OK ? make_template(r, start, end, false) : status;
+        status = reading_added_token(r, PREFIX "add_bos_token", PREFIX "bos_token_id", named->adds_start, &start);
+    if (status == ENGINE_OK) status = reading_added_token(r, PREFIX "add_eos_token", PREFIX "eos_token_id", false, &end);
+    return status == ENGINE_OK ? reading_make_template(r, start, end, false) : status;
 }
 
 /* ---- llama: SentencePiece's BPE ---------------------------------------------------------------------------- */
 
 static enum engine_status make_scored(struct reading *r, struct bpe_options options) {
     double *scores = NULL;
-    enum engine_status status = read_scores(r, &scores);
+    enum engine_status status = reading_scores(r, &scores);
     if (status != ENGINE_OK) return status;
     float *narrow = malloc(r->count * sizeof *narrow);
     if (narrow != NULL)
@@ -331,19 +102,19 @@ static enum engine_status read_llama(struct reading *r) {
     uint32_t start, end;
     bool prefix, escape;
     snprintf(r->tokenizer->name, sizeof r->tokenizer->name, "bpe (sentencepiece)");
-    enum engine_status status = read_tokens(r);
-    if (status == ENGINE_OK) status = make_vocabulary(r, (struct vocabulary_style){.space = MARK});
-    if (status == ENGINE_OK) status = make_added(r);
-    if (status == ENGINE_OK) status = read_flag(r, PREFIX "add_space_prefix", true, &prefix);
-    if (status == ENGINE_OK) status = read_flag(r, PREFIX "escape_whitespaces", true, &escape);
+    enum engine_status status = reading_tokens(r);
+    if (status == ENGINE_OK) status = reading_make_vocabulary(r, (struct vocabulary_style){.space = MARK});
+    if (status == ENGINE_OK) status = reading_make_added(r);
+    if (status == ENGINE_OK) status = reading_flag(r, PREFIX "add_space_prefix", true, &prefix);
+    if (status == ENGINE_OK) status = reading_flag(r, PREFIX "escape_whitespaces", true, &escape);
     if (status == ENGINE_OK && prefix)
-        status = add_content(r, (struct normalizer_step){.kind = NORMALIZE_PREPEND}, escape ? MARK_TEXT : " ");
-    if (status == ENGINE_OK && escape) status = add_replacement(r, " ", false, MARK_TEXT);
-    if (status == ENGINE_OK) status = read_token(r, PREFIX "unknown_token_id", &options.unknown);
+        status = reading_add_content(r, (struct normalizer_step){.kind = NORMALIZE_PREPEND}, escape ? MARK_TEXT : " ");
+    if (status == ENGINE_OK && escape) status = reading_add_replacement(r, " ", false, MARK_TEXT);
+    if (status == ENGINE_OK) status = reading_token(r, PREFIX "unknown_token_id", &options.unknown);
     if (status == ENGINE_OK) status = make_scored(r, options);
-    if (status == ENGINE_OK) status = read_added(r, PREFIX "add_bos_token", PREFIX "bos_token_id", true, &start);
-    if (status == ENGINE_OK) status = read_added(r, PREFIX "add_eos_token", PREFIX "eos_token_id", false, &end);
-    return status == ENGINE_OK ? make_template(r, start, end, false) : status;
+    if (status == ENGINE_OK) status = reading_added_token(r, PREFIX "add_bos_token", PREFIX "bos_token_id", true, &start);
+    if (status == ENGINE_OK) status = reading_added_token(r, PREFIX "add_eos_token", PREFIX "eos_token_id", false, &end);
+    return status == ENGINE_OK ? reading_make_template(r, start, end, false) : status;
 }
 
 /* ---- bert: WordPiece --------------------------------------------------------------------------------------- */
@@ -379,7 +150,7 @@ static enum engine_status add_bert_steps(struct reading *r) {
         {.kind = SPLIT_CLASS, .class = CLASS_PUNCTUATION, .behaviour = SPLIT_ISOLATED},
     };
     enum engine_status status = ENGINE_OK;
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && status == ENGINE_OK; i++) status = add_step(r, steps[i]);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && status == ENGINE_OK; i++) status = reading_add_step(r, steps[i]);
     for (size_t i = 0; i < sizeof splits / sizeof splits[0] && status == ENGINE_OK; i++)
         status = pretokenizer_add(&r->tokenizer->pretokenizer, splits[i], NULL, 0, r->error, r->error_size);
     return status;
@@ -387,8 +158,8 @@ static enum engine_status add_bert_steps(struct reading *r) {
 
 /* The token under the first of two keys that the file has. */
 static enum engine_status read_either(struct reading *r, const char *key, const char *other, uint32_t *token) {
-    enum engine_status status = read_token(r, key, token);
-    if (status == ENGINE_OK && *token == BPE_NONE) status = read_token(r, other, token);
+    enum engine_status status = reading_token(r, key, token);
+    if (status == ENGINE_OK && *token == BPE_NONE) status = reading_token(r, other, token);
     if (status == ENGINE_OK && *token == BPE_NONE)
         return engine_fail(ENGINE_BROKEN, r->error, r->error_size, "the model file is damaged: %s is missing", key);
     return status;
@@ -398,12 +169,12 @@ static enum engine_status read_bert(struct reading *r) {
     uint32_t start, end;
     struct wordpiece_options options = {.continuation = "##", .characters_max = 100};
     snprintf(r->tokenizer->name, sizeof r->tokenizer->name, "wordpiece (bert)");
-    enum engine_status status = read_tokens(r);
+    enum engine_status status = reading_tokens(r);
     if (status == ENGINE_OK) status = respell(r);
-    if (status == ENGINE_OK) status = make_vocabulary(r, (struct vocabulary_style){.continuation = "##"});
-    if (status == ENGINE_OK) status = make_added(r);
+    if (status == ENGINE_OK) status = reading_make_vocabulary(r, (struct vocabulary_style){.continuation = "##"});
+    if (status == ENGINE_OK) status = reading_make_added(r);
     if (status == ENGINE_OK) status = add_bert_steps(r);
-    if (status == ENGINE_OK) status = read_token(r, PREFIX "unknown_token_id", &options.unknown);
+    if (status == ENGINE_OK) status = reading_token(r, PREFIX "unknown_token_id", &options.unknown);
     if (status == ENGINE_OK && options.unknown == BPE_NONE)
         return engine_fail(ENGINE_BROKEN, r->error, r->error_size,
                            "the model file is damaged: tokenizer.ggml.unknown_token_id is missing");
@@ -411,7 +182,7 @@ static enum engine_status read_bert(struct reading *r) {
         status = wordpiece_create(r->tokenizer->vocabulary, options, &r->tokenizer->wordpiece, r->error, r->error_size);
     if (status == ENGINE_OK) status = read_either(r, PREFIX "cls_token_id", PREFIX "bos_token_id", &start);
     if (status == ENGINE_OK) status = read_either(r, PREFIX "seperator_token_id", PREFIX "eos_token_id", &end);
-    return status == ENGINE_OK ? make_template(r, start, end, true) : status;
+    return status == ENGINE_OK ? reading_make_template(r, start, end, true) : status;
 }
 
 /* ---- t5: unigram ------------------------------------------------------------------------------------------- */
@@ -423,7 +194,7 @@ static enum engine_status add_charsmap(struct reading *r) {
     if (value == NULL) return ENGINE_OK;
     if (!value->array || (value->type != GGUF_UINT8 && value->type != GGUF_INT8) ||
         value->count > (size_t)(value->end - value->data))
-        return damaged(r, key);
+        return reading_damaged(r, key);
     enum engine_status status = charsmap_create(value->data, value->count, &step.map, r->error, r->error_size);
     if (status != ENGINE_OK) return status;
     return normalizer_add(&r->tokenizer->normalizer, step, value->data, value->count, r->error, r->error_size);
@@ -432,14 +203,14 @@ static enum engine_status add_charsmap(struct reading *r) {
 static enum engine_status add_t5_steps(struct reading *r) {
     bool prefix, escape, squeeze;
     enum engine_status status = add_charsmap(r);
-    if (status == ENGINE_OK) status = read_flag(r, PREFIX "add_space_prefix", false, &prefix);
-    if (status == ENGINE_OK) status = read_flag(r, PREFIX "escape_whitespaces", true, &escape);
-    if (status == ENGINE_OK) status = read_flag(r, PREFIX "remove_extra_whitespaces", false, &squeeze);
-    if (status == ENGINE_OK && squeeze) status = add_replacement(r, " {2,}", true, " ");
-    if (status == ENGINE_OK && squeeze) status = add_replacement(r, "\\A | \\z", true, ""); /* none but these: no line breaks */
+    if (status == ENGINE_OK) status = reading_flag(r, PREFIX "add_space_prefix", false, &prefix);
+    if (status == ENGINE_OK) status = reading_flag(r, PREFIX "escape_whitespaces", true, &escape);
+    if (status == ENGINE_OK) status = reading_flag(r, PREFIX "remove_extra_whitespaces", false, &squeeze);
+    if (status == ENGINE_OK && squeeze) status = reading_add_replacement(r, " {2,}", true, " ");
+    if (status == ENGINE_OK && squeeze) status = reading_add_replacement(r, "\\A | \\z", true, ""); /* none but these: no line breaks */
     if (status == ENGINE_OK && prefix)
-        status = add_content(r, (struct normalizer_step){.kind = NORMALIZE_PREPEND}, escape ? MARK_TEXT : " ");
-    if (status == ENGINE_OK && escape) status = add_replacement(r, " ", false, MARK_TEXT);
+        status = reading_add_content(r, (struct normalizer_step){.kind = NORMALIZE_PREPEND}, escape ? MARK_TEXT : " ");
+    if (status == ENGINE_OK && escape) status = reading_add_replacement(r, " ", false, MARK_TEXT);
     return status;
 }
 
@@ -448,18 +219,18 @@ static enum engine_status read_t5(struct reading *r) {
     uint32_t start, end;
     double *scores = NULL;
     snprintf(r->tokenizer->name, sizeof r->tokenizer->name, "unigram (t5)");
-    enum engine_status status = read_tokens(r);
-    if (status == ENGINE_OK) status = make_vocabulary(r, (struct vocabulary_style){.space = MARK});
-    if (status == ENGINE_OK) status = make_added(r);
+    enum engine_status status = reading_tokens(r);
+    if (status == ENGINE_OK) status = reading_make_vocabulary(r, (struct vocabulary_style){.space = MARK});
+    if (status == ENGINE_OK) status = reading_make_added(r);
     if (status == ENGINE_OK) status = add_t5_steps(r);
-    if (status == ENGINE_OK) status = read_token(r, PREFIX "unknown_token_id", &options.unknown);
-    if (status == ENGINE_OK) status = read_scores(r, &scores);
+    if (status == ENGINE_OK) status = reading_token(r, PREFIX "unknown_token_id", &options.unknown);
+    if (status == ENGINE_OK) status = reading_scores(r, &scores);
     if (status == ENGINE_OK)
         status = unigram_create(r->tokenizer->vocabulary, options, scores, &r->tokenizer->unigram, r->error, r->error_size);
     free(scores);
-    if (status == ENGINE_OK) status = read_added(r, PREFIX "add_bos_token", PREFIX "bos_token_id", false, &start);
-    if (status == ENGINE_OK) status = read_added(r, PREFIX "add_eos_token", PREFIX "eos_token_id", true, &end);
-    return status == ENGINE_OK ? make_template(r, start, end, true) : status;
+    if (status == ENGINE_OK) status = reading_added_token(r, PREFIX "add_bos_token", PREFIX "bos_token_id", false, &start);
+    if (status == ENGINE_OK) status = reading_added_token(r, PREFIX "add_eos_token", PREFIX "eos_token_id", true, &end);
+    return status == ENGINE_OK ? reading_make_template(r, start, end, true) : status;
 }
 
 /* ---- all --------------------------------------------------------------------------------------------------- */
@@ -476,7 +247,7 @@ static const struct kind_of_tokenizer {
 };
 
 static enum engine_status read_kind(struct reading *r, const struct kind_of_tokenizer *kind) {
-    enum engine_status status = check_keys(r, kind->keys);
+    enum engine_status status = reading_check_keys(r, kind->keys);
     if (status == ENGINE_OK) status = kind->read(r);
     free(r->entries);
     free(r->kinds);
