@@ -237,7 +237,8 @@ static void give_types(struct atlas_head *head, const struct atlas_head *heads, 
     double similarity = score[SCORE_NATURAL_LIFT + LIFT_SIMILARITY];
     head->types = 0;
     give(head, HEAD_PREVIOUS_TOKEN, SCORE_REPEAT_PREVIOUS, 0.5, 0.3);
-    give(head, HEAD_POSITIONAL, SCORE_NATURAL + STAT_OFFSET_RATE, 0.9, 0.9);
+    if (!(score[SCORE_NATURAL_BREADTH] >= 0.5)) /* in a row that is nearly even, where the largest weight lies says nothing */
+        give(head, HEAD_POSITIONAL, SCORE_NATURAL + STAT_OFFSET_RATE, 0.9, 0.9);
     if (head->types && head->type[head->types - 1].kind == HEAD_POSITIONAL)
         head->type[head->types - 1].offset = (int)score[SCORE_NATURAL + STAT_OFFSET_MODE];
     if (score[SCORE_RANDOM_COPYING] > 0) give(head, HEAD_INDUCTION, SCORE_REPEAT_INDUCTION, 0.4, 0.1);

@@ -544,6 +544,8 @@ static enum engine_status run_layers(struct run *run, char *error, size_t error_
         if (model_is_broken(run->model))
             return engine_fail(ENGINE_BROKEN, error, error_size,
                                "the model's file was cut short or replaced while it was in use; open it again");
+        if (run_stopped(run)) /* before the numbers are judged: those of half a layer may be anything */
+            return engine_fail(ENGINE_CANCELLED, error, error_size, "the analysis was cancelled");
         if (atomic_load(&run->not_finite) && run->activations->not_finite < 0) run->activations->not_finite = layer;
         if (!run_stopped(run)) publish(run);
         if (run_stopped(run)) return engine_fail(ENGINE_CANCELLED, error, error_size, "the analysis was cancelled");

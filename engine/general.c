@@ -211,7 +211,7 @@ static void embed_work(void *context, int worker) {
     size_t width = (size_t)run->config->embedding_dim, pairs = (size_t)run->config->rope_dim / 2;
     for (size_t i, end; run_next_rows(run, &i, &end);)
         for (; i < end; i++) {
-            float *x = p->to + i * run->d_stride, *scratch = run->general.up + i * run->ff_stride;
+            float *x = p->to + i * run->d_stride, *scratch = run->general.out + i * run->d_stride;
             size_t position = run->reused + i;
             weights_row(run->kernels, &model->embedding, (size_t)run->activations->ids[position], x);
             for (size_t j = 0; j < width; j++) x[j] *= run->config->embedding_scale;
@@ -237,7 +237,7 @@ static void embed_finish_work(void *context, int worker) {
         for (; i < end; i++) {
             float *x = run->residual + i * run->d_stride;
             add(p->norm_bias, d, x);
-            if (p->positions) add_position(run, run->reused + i, run->general.up + i * run->ff_stride, x);
+            if (p->positions) add_position(run, run->reused + i, run->general.out + i * run->d_stride, x);
         }
     (void)worker;
 }

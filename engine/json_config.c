@@ -349,6 +349,8 @@ static void read_sizes(struct config *config) {
     struct model_config *c = &config->model->config;
     bool stack = config->source || config->family->source;
     (stack ? read_stack_sizes : read_single_sizes)(config);
+    if (c->embedding_dim > c->d_model)
+        CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "embeddings of %d numbers in a model of width %d are not supported", c->embedding_dim, c->d_model);
     if (c->layers > LAYERS_MAX) CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: %d layers are too many", c->layers);
     if (!value_of(config, "head_dim", "d_kv", NULL) && c->d_model % c->heads != 0)
         CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: a width of %d does not part into %d heads", c->d_model, c->heads);

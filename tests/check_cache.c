@@ -342,14 +342,54 @@ START_TEST(test_a_file_of_version_1_is_brought_up) {
     assert_ok(put(cache, 1, 5000));
     cache_close(cache);
     ck_assert_int_eq(sqlite3_open(path, &other), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_exec(other, "DROP TRIGGER shares_gone; DROP TABLE shares; PRAGMA user_version = 1", NULL, NULL, NULL),
+    ck_assert_int_eq(sqlite3_exec(other, "DROP TRIGGER shares_gone; DROP TABLE shares; DROP TABLE probes; PRAGMA user_version = 1", NULL, NULL, NULL),
                      SQLITE_OK);
     sqlite3_close(other);
     cache = open_cache(0);
     assert_ok(get(cache, 1, 5000));
     assert_ok(cache_put_share(cache, "share", make_id(1), "null", error, sizeof error));
     assert_share(cache, "share", 1, "null");
+    assert_ok(cache_put_probe(cache, &(struct cache_probe){make_id(1), "repeat", 1}, 3, "found", 5, error, sizeof error));
     assert_ok(cache_check(cache, error, sizeof error));
+    cache_close(cache);
+}
+END_TEST
+
+static void assert_probe(struct cache *cache, const struct cache_probe *probe, size_t want_steps, const char *want) {
+    size_t steps, size;
+    void *bytes;
+    assert_ok(cache_get_probe(cache, probe, &steps, &bytes, &size, error, sizeof error));
+    ck_assert_uint_eq(steps, want_steps);
+    ck_assert_uint_eq(size, strlen(want));
+    ck_assert_mem_eq(bytes, want, size);
+    free(bytes);
+}
+
+START_TEST(test_probes) {
+    struct cache *cache = open_cache(0);
+    struct cache_probe repeat = {make_id(1), "repeat", 1}, random = {repeat.model_digest, "random", 1}, newer = {repeat.model_digest, "repeat", 2};
+    size_t steps, size;
+    void *bytes;
+    ck_assert_int_eq(cache_get_probe(cache, &repeat, &steps, &bytes, &size, error, sizeof error), CACHE_MISS);
+    assert_ok(cache_put_probe(cache, &repeat, 3, "three steps", 11, error, sizeof error));
+    assert_ok(cache_put_probe(cache, &random, 1, "one", 3, error, sizeof error));
+    assert_ok(cache_put_probe(cache, &repeat, 4, "four", 4, error, sizeof error));
+    cache_close(cache);
+    cache = open_cache(0);
+    assert_probe(cache, &repeat, 4, "four");
+    assert_probe(cache, &random, 1, "one");
+    ck_assert_int_eq(cache_get_probe(cache, &newer, &steps, &bytes, &size, error, sizeof error), CACHE_MISS);
+    assert_ok(cache_put_probe(cache, &newer, 1, "new", 3, error, sizeof error));
+    ck_assert_int_eq(cache_get_probe(cache, &repeat, &steps, &bytes, &size, error, sizeof error), CACHE_MISS);
+    ck_assert_int_eq(cache_put_probe(cache, &(struct cache_probe){"no digest", "repeat", 1}, 1, "x", 1, error, sizeof error), CACHE_FAILED);
+    cache_close(cache);
+    sqlite3 *other = NULL; /* damaged: as if it were not there */
+    ck_assert_int_eq(sqlite3_open(path, &other), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(other, "UPDATE probes SET steps = 2 WHERE probe = 'random'", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(other);
+    cache = open_cache(0);
+    ck_assert_int_eq(cache_get_probe(cache, &random, &steps, &bytes, &size, error, sizeof error), CACHE_MISS);
+    assert_probe(cache, &newer, 1, "new");
     cache_close(cache);
 }
 END_TEST
@@ -528,6 +568,7 @@ int main(void) {
     tcase_add_test(tests, test_digests_are_believed_only_for_the_same_file);
     tcase_add_test(tests, test_shares_last_as_long_as_their_analysis);
     tcase_add_test(tests, test_a_file_of_version_1_is_brought_up);
+    tcase_add_test(tests, test_probes);
     tcase_add_test(tests, test_threads);
     tcase_add_test(tests, test_two_programs_at_once);
     tcase_add_test(tests, test_killed_in_the_middle_of_puts);
