@@ -136,6 +136,12 @@ const struct activations *activations_of(const struct activations *activations, 
     return section == SECTION_ENCODER ? activations->encoder : section == SECTION_CROSS ? activations->cross : NULL;
 }
 
+const uint32_t *activations_sinks(const struct activations *activations, enum section section, size_t *count) {
+    const struct activations *a = activations_of(activations, section);
+    *count = a ? a->sink_count : 0;
+    return a ? a->sinks : NULL;
+}
+
 uint64_t activations_bytes(const struct activations *activations) {
     return activations->bytes;
 }

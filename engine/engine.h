@@ -302,6 +302,8 @@ const struct model *activations_model(const struct activations *activations); /*
 int activations_not_finite(const struct activations *activations, enum section *section);
 /* The ids that were run (of a model with an encoder and a decoder: the source's). Borrowed. */
 const int32_t *activations_ids(const struct activations *activations, size_t *n);
+/* The sinks among a section's keys, as analysis_run finds them for the first section; NULL and 0 where there is no such section. */
+const uint32_t *activations_sinks(const struct activations *activations, enum section section, size_t *count);
 /* Rows and columns of a section's maps; false where the model has no such section. */
 bool activations_shape(const struct activations *activations, enum section section, size_t *queries, size_t *keys);
 

@@ -9,7 +9,7 @@ struct activation_entry {
     int references; /* the cache's own, and the leases' */
     struct activations *activations;
     uint32_t *excluded;
-    size_t excluded_count;
+    size_t excluded_count, target_excluded_count; /* the target's lie behind the others */
     uint64_t bytes;
     char id[65], model_digest[65];
 };
@@ -70,16 +70,19 @@ void activation_cache_destroy(struct activation_cache *cache) {
 }
 
 bool activation_cache_put(struct activation_cache *cache, const char *id, const char *model_digest,
-                          struct activations *activations, const uint32_t *excluded, size_t excluded_count) {
+                          struct activations *activations, const struct analysis_input *input) {
+    size_t count = input->excluded_count, target_count = input->target_excluded_count;
     struct activation_entry *entry = calloc(1, sizeof *entry);
     if (!entry) return false;
-    entry->excluded = malloc((excluded_count + 1) * sizeof *entry->excluded);
+    entry->excluded = malloc((count + target_count + 1) * sizeof *entry->excluded);
     if (!entry->excluded) {
         free(entry);
         return false;
     }
-    if (excluded_count) memcpy(entry->excluded, excluded, excluded_count * sizeof *excluded);
-    entry->excluded_count = excluded_count;
+    if (count) memcpy(entry->excluded, input->excluded, count * sizeof *entry->excluded);
+    if (target_count) memcpy(entry->excluded + count, input->target_excluded, target_count * sizeof *entry->excluded);
+    entry->excluded_count = count;
+    entry->target_excluded_count = target_count;
     entry->references = 1;
     entry->activations = activations;
     entry->bytes = activations_bytes(activations);
@@ -107,6 +110,9 @@ static void activation_cache_lend(struct activation_cache *cache, struct activat
         .activations = entry->activations,
         .excluded = entry->excluded,
         .excluded_count = entry->excluded_count,
+        .section = model_section(activations_model(entry->activations)),
+        .target_excluded = entry->excluded + entry->excluded_count,
+        .target_excluded_count = entry->target_excluded_count,
         .model_digest = entry->model_digest,
         .entry = entry,
     };

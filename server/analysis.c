@@ -204,6 +204,10 @@ static bool analyses_admit(struct analyses *analyses, const struct prepared *pre
             .n = prepared->n,
             .excluded = prepared->excluded,
             .excluded_count = prepared->excluded_count,
+            .target_ids = prepared->target_ids,
+            .target_n = prepared->target_n,
+            .target_excluded = prepared->target_excluded,
+            .target_excluded_count = prepared->target_excluded_count,
             .precision = prepared->precision,
         },
     };
@@ -232,12 +236,18 @@ static struct analysis *analysis_of_prepared(struct analyses *analyses, struct p
     analysis->n = prepared->n;
     analysis->excluded = prepared->excluded;
     analysis->excluded_count = prepared->excluded_count;
+    analysis->target_ids = prepared->target_ids;
+    analysis->target_n = prepared->target_n;
+    analysis->target_excluded = prepared->target_excluded;
+    analysis->target_excluded_count = prepared->target_excluded_count;
     analysis->precision = prepared->precision;
     analysis->created = now_ms();
     prepared->model = (struct model_lease){0};
     prepared->ids = NULL;
     prepared->types = NULL;
     prepared->excluded = NULL;
+    prepared->target_ids = NULL;
+    prepared->target_excluded = NULL;
     return analysis;
 }
 
@@ -358,10 +368,26 @@ bool analyses_request(struct analyses *analyses, const struct analysis_request *
 /* Who wants the activations, and of which head. */
 struct wanted {
     const char *id, *client;
+    const char *section; /* NULL: the model's only one, or its decoder's */
     size_t layer, head;
 };
 
-static bool wanted_is_there(const struct wanted *wanted, int layers, int heads, struct problem *problem) {
+/* A model's layers and heads; those of its encoder, beside a decoder, or 0. */
+struct shape {
+    int layers, heads, encoder_layers, encoder_heads;
+};
+
+static bool wanted_is_there(const struct wanted *wanted, const struct shape *shape, struct problem *problem) {
+    int layers = shape->layers, heads = shape->heads;
+    const char *section = wanted->section;
+    if (section && shape->encoder_layers == 0)
+        return problem_set(problem, 422, "the model has one section, not an encoder and a decoder; leave section=%.24s out", section);
+    if (section && strcmp(section, "encoder") != 0 && strcmp(section, "decoder") != 0 && strcmp(section, "cross") != 0)
+        return problem_set(problem, 400, "section must be encoder, decoder or cross, not '%.24s'", section);
+    if (section && strcmp(section, "encoder") == 0) {
+        layers = shape->encoder_layers;
+        heads = shape->encoder_heads;
+    }
     if (wanted->layer >= (size_t)layers)
         return problem_set(problem, 404, "layer %zu is not there; the model has %d, counted from 0", wanted->layer, layers);
     if (wanted->head >= (size_t)heads)
@@ -377,7 +403,7 @@ static bool analyses_run_again(struct analyses *analyses, const struct wanted *w
     size_t size = 0;
     const char *lines = line_stream_bytes(stored->stream, &size);
     if (!json_stored_read(lines, size, &what, problem)) return false;
-    if (!wanted_is_there(wanted, what.layers, what.heads, problem) ||
+    if (!wanted_is_there(wanted, &(struct shape){what.layers, what.heads, what.encoder_layers, what.encoder_heads}, problem) ||
         !models_acquire_digest(analyses->models, what.digest, &prepared.model, problem)) {
         json_stored_clear(&what);
         return false;
@@ -388,6 +414,10 @@ static bool analyses_run_again(struct analyses *analyses, const struct wanted *w
     prepared.n = what.n;
     prepared.excluded = what.excluded;
     prepared.excluded_count = what.excluded_count;
+    prepared.target_ids = what.target_ids;
+    prepared.target_n = what.target_n;
+    prepared.target_excluded = what.target_excluded;
+    prepared.target_excluded_count = what.target_excluded_count;
     prepared.precision = what.precision;
     struct analysis *fresh = analysis_of_prepared(analyses, &prepared);
     prepare_clear(&prepared); /* with the lists of `what`, where they were not taken */
@@ -419,14 +449,25 @@ static bool analyses_bringer(struct analyses *analyses, const struct wanted *wan
 static bool analyses_lend(struct analyses *analyses, const struct wanted *wanted, struct activation_lease *lease,
                           struct problem *problem) {
     const struct model_info *info = model_describe(activations_model(lease->activations));
-    if (wanted_is_there(wanted, info->layers, info->heads, problem)) return true;
+    if (wanted_is_there(wanted, &(struct shape){info->layers, info->heads, info->encoder_layers, info->encoder_heads}, problem)) {
+        const char *section = wanted->section;
+        lease->section = !section                          ? model_section(activations_model(lease->activations))
+                         : strcmp(section, "encoder") == 0 ? SECTION_ENCODER
+                         : strcmp(section, "cross") == 0   ? SECTION_CROSS
+                                                           : SECTION_DECODER;
+        if (info->encoder_layers > 0 && lease->section == SECTION_DECODER) {
+            lease->excluded = lease->target_excluded;
+            lease->excluded_count = lease->target_excluded_count;
+        }
+        return true;
+    }
     activation_cache_release(analyses->activations, lease);
     return false;
 }
 
-bool analyses_activations(struct analyses *analyses, const char *id, size_t layer, size_t head, const char *client,
+bool analyses_activations(struct analyses *analyses, const char *id, const char *section, size_t layer, size_t head, const char *client,
                           const struct patience *patience, struct activation_lease *lease, struct problem *problem) {
-    struct wanted wanted = {.id = id, .client = client, .layer = layer, .head = head};
+    struct wanted wanted = {.id = id, .client = client, .section = section, .layer = layer, .head = head};
     /* What was just computed may be pushed out again before it is picked up, when many ask for many texts. */
     for (int tries = 0; tries < 4; tries++) {
         struct analysis *bringer;

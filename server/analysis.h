@@ -63,9 +63,10 @@ const struct problem *analysis_problem(const struct analysis *analysis);
 /* Waits until it is done: false, with a problem, when it failed, was cancelled or patience was over. */
 bool analysis_wait(struct analysis *analysis, const struct patience *patience, struct problem *problem);
 
-/* The activations of an analysis, running the model again where they are gone, but not for a head that it does not have (404). The
+/* The activations of an analysis, running the model again where they are gone, but not for a head that it does not have (404). section: "encoder", "decoder" or "cross" (400,
+ * 422 where the model has but one); NULL: the only one, or the decoder's. The
  * caller releases the lease. */
-bool analyses_activations(struct analyses *analyses, const char *id, size_t layer, size_t head, const char *client,
+bool analyses_activations(struct analyses *analyses, const char *id, const char *section, size_t layer, size_t head, const char *client,
                           const struct patience *patience, struct activation_lease *lease, struct problem *problem);
 
 /* On the worker's thread, before a run: lets kept activations go, the oldest first, until there is memory for it. */

@@ -48,6 +48,14 @@ void analysis_id_make(const struct prepared *prepared, const struct analysis_req
     hash_number(&hash, request->exclude);
     hash_number(&hash, prepared->excluded_count);
     for (size_t i = 0; i < prepared->excluded_count; i++) hash_number(&hash, prepared->excluded[i]);
+    if (prepared->target_n > 0) {
+        hash_number(&hash, request->target != NULL);
+        if (request->target) hash_bytes(&hash, request->target, request->target_size);
+        hash_number(&hash, prepared->target_n);
+        for (size_t i = 0; i < prepared->target_n; i++) hash_number(&hash, (uint64_t)prepared->target_ids[i]);
+        hash_number(&hash, prepared->target_excluded_count);
+        for (size_t i = 0; i < prepared->target_excluded_count; i++) hash_number(&hash, prepared->target_excluded[i]);
+    }
     if (prepared->precision != PRECISION_FLOAT32) hash_text(&hash, precision_name(prepared->precision));
     sha256_digest(&hash, sizeof digest, digest);
     for (size_t i = 0; i < sizeof digest; i++) {

@@ -30,9 +30,13 @@ static void analysis_drop_work(struct analysis *analysis) {
     free(analysis->ids);
     free(analysis->types);
     free(analysis->excluded);
+    free(analysis->target_ids);
+    free(analysis->target_excluded);
     analysis->ids = NULL;
     analysis->types = NULL;
     analysis->excluded = NULL;
+    analysis->target_ids = NULL;
+    analysis->target_excluded = NULL;
 }
 
 void analysis_free(struct analysis *analysis) {
@@ -217,6 +221,7 @@ struct run {
     double max_weight_error;
     int not_finite;
     enum section section;
+    struct activation_lease kept; /* what the run left behind, until its end is told */
 };
 
 static bool run_layer(void *context, const struct layer_result *result) {
@@ -224,7 +229,7 @@ static bool run_layer(void *context, const struct layer_result *result) {
     struct analysis *analysis = run->analysis;
     struct json_text line = {0};
     if (analysis->again) return true;
-    json_line_layer(&line, result, model_describe(analysis->model.model)->causal);
+    json_line_layer(&line, result, model_describe(analysis->model.model));
     bool fine = !line.failed && line_stream_append(analysis->stream, line.bytes, line.size);
     if (!fine && !atomic_load(&analysis->cancelled)) problem_memory(&run->problem);
     json_free(&line);
@@ -256,6 +261,10 @@ static bool run_model(struct run *run) {
         .n = analysis->n,
         .excluded = analysis->excluded,
         .excluded_count = analysis->excluded_count,
+        .target_ids = analysis->target_ids,
+        .target_n = analysis->target_n,
+        .target_excluded = analysis->target_excluded,
+        .target_excluded_count = analysis->target_excluded_count,
         .precision = analysis->precision,
     };
     struct analysis_observer observer = {.context = run, .layer = run_layer, .breathe = run_breathe};
@@ -281,8 +290,10 @@ static bool run_model(struct run *run) {
     if (status != ENGINE_OK) return problem_engine(&run->problem, status, error);
     run->not_finite = activations_not_finite(activations, &run->section);
     bool current = models_lease_current(&analysis->model);
-    if (!current || !activation_cache_put(kept, analysis->id, analysis->model.digest, activations, analysis->excluded, analysis->excluded_count))
+    if (!current || !activation_cache_put(kept, analysis->id, analysis->model.digest, activations, &input))
         activations_destroy(activations);
+    else
+        activation_cache_get(kept, analysis->id, &run->kept);
     struct prober *prober = analysis->analyses->prober;
     if (current && prober && prober_note(prober, &analysis->model)) worker_wake(run->worker);
     return current || problem_set(&run->problem, 503, "the model's file was written to while it was being read; ask again");
@@ -316,9 +327,10 @@ static void run_finish(struct run *run, bool done) {
     struct json_text line = {0};
     if (!done) json_line_error(&line, &run->problem);
     else if (!analysis->again) {
-        const struct run_end end = {run->sinks, run->sink_count, analysis->precision, run->max_weight_error, run->not_finite, run->section};
+        const struct run_end end = {run->sinks, run->sink_count, analysis->precision, run->max_weight_error, run->not_finite, run->section, run->kept.activations};
         json_line_done(&line, analysis->id, &end);
     }
+    activation_cache_release(analyses->activations, &run->kept);
     free(run->sinks);
     if (done && line.failed) problem_memory(&run->problem);
     bool stored = done && analysis_store_first(analysis, run->seconds, &line);

@@ -38,6 +38,10 @@ struct analysis {
     size_t n;
     uint32_t *excluded;
     size_t excluded_count;
+    int32_t *target_ids;       /* of a model with an encoder and a decoder */
+    size_t target_n;
+    uint32_t *target_excluded;
+    size_t target_excluded_count;
     enum precision precision;
     char *excerpt;
 };

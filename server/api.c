@@ -154,7 +154,7 @@ bool api_head(struct app *app, struct http_request *request, struct activation_l
     *lease = (struct activation_lease){0};
     bool fine = api_index(http_capture(request, 1), "layer", layer, &problem) &&
                 (!head || api_index(http_capture(request, 2), "head", head, &problem)) &&
-                analyses_activations(app->analyses, http_capture(request, 0), *layer, head ? *head : 0, http_client(request),
+                analyses_activations(app->analyses, http_capture(request, 0), http_query(request, "section"), *layer, head ? *head : 0, http_client(request),
                                      &patience, lease, &problem);
     if (!fine) problem_reply(request, &problem);
     return fine;
@@ -164,15 +164,16 @@ bool api_activations(struct app *app, struct http_request *request, const char *
     struct problem problem;
     struct patience patience = patience_of_request(request);
     *lease = (struct activation_lease){0};
-    if (analyses_activations(app->analyses, id, 0, 0, http_client(request), &patience, lease, &problem)) return true;
+    if (analyses_activations(app->analyses, id, http_query(request, "section"), 0, 0, http_client(request), &patience, lease, &problem)) return true;
     problem_reply(request, &problem);
     return false;
 }
 
 size_t api_heads(const struct activation_lease *lease, size_t *layer_heads) {
     const struct model_info *info = model_describe(activations_model(lease->activations));
-    *layer_heads = (size_t)info->heads;
-    return (size_t)info->layers * (size_t)info->heads;
+    bool encoder = info->encoder_layers > 0 && lease->section == SECTION_ENCODER;
+    *layer_heads = (size_t)(encoder ? info->encoder_heads : info->heads);
+    return (size_t)(encoder ? info->encoder_layers : info->layers) * *layer_heads;
 }
 
 void api_put_real(struct json_text *out, const char *before, double value) {

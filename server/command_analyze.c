@@ -27,6 +27,7 @@ struct analyzing {
     struct activations *activations;
     struct json_text lines;
     double seconds;
+    int layers_done;
     bool bar;
     struct problem problem;
 };
@@ -64,7 +65,8 @@ static bool analyzing_line(struct analyzing *a, size_t begin) {
 }
 
 static void analyzing_draw(const struct analyzing *a, int done) {
-    int layers = model_describe(a->prepared.model.model)->layers, width = 30, full = done * width / layers;
+    const struct model_info *info = model_describe(a->prepared.model.model);
+    int layers = info->encoder_layers > 0 ? info->encoder_layers + 2 * info->layers : info->layers, width = 30, full = done * width / layers;
     if (!a->bar) return;
     fprintf(stderr, "\r%zu tokens [%.*s%*s] %d of %d layers", a->prepared.n, full, "##############################",
             width - full, "", done,
@@ -76,8 +78,8 @@ static void analyzing_draw(const struct analyzing *a, int done) {
 static bool analyzing_layer(void *context, const struct layer_result *result) {
     struct analyzing *a = context;
     size_t begin = a->lines.size;
-    json_line_layer(&a->lines, result, model_describe(a->prepared.model.model)->causal);
-    analyzing_draw(a, result->layer + 1);
+    json_line_layer(&a->lines, result, model_describe(a->prepared.model.model));
+    analyzing_draw(a, ++a->layers_done);
     return analyzing_line(a, begin);
 }
 
@@ -103,6 +105,10 @@ static bool analyzing_run(struct analyzing *a) {
         .n = a->prepared.n,
         .excluded = a->prepared.excluded,
         .excluded_count = a->prepared.excluded_count,
+        .target_ids = a->prepared.target_ids,
+        .target_n = a->prepared.target_n,
+        .target_excluded = a->prepared.target_excluded,
+        .target_excluded_count = a->prepared.target_excluded_count,
         .precision = a->prepared.precision,
     };
     struct analysis_observer observer = {.context = a, .layer = analyzing_layer, .breathe = analyzing_breathe};
@@ -118,7 +124,7 @@ static bool analyzing_run(struct analyzing *a) {
     a->seconds = wait_now() - before;
     if (status != ENGINE_OK) return a->problem.status ? false : problem_engine(&a->problem, status, error);
     begin = a->lines.size;
-    struct run_end end = {sinks, sink_count, input.precision, max_weight_error, -1, SECTION_DECODER};
+    struct run_end end = {sinks, sink_count, input.precision, max_weight_error, -1, SECTION_DECODER, a->activations};
     end.not_finite = activations_not_finite(a->activations, &end.section);
     json_line_done(&a->lines, a->prepared.id, &end);
     free(sinks);
@@ -137,7 +143,7 @@ static bool analyzing_print(struct analyzing *a) {
         json_put(&out, "\n");
         if (!fine || out.failed) fine = problem_memory(&a->problem);
     } else if (a->options->format == OUTPUT_CSV) {
-        fine = json_stored_heads_csv(a->lines.bytes, a->lines.size, &out, &a->problem);
+        fine = json_stored_heads_csv(a->lines.bytes, a->lines.size, NULL, &out, &a->problem);
     }
     if (fine && out.size && fwrite(out.bytes, 1, out.size, stdout) != out.size)
         fine = problem_set(&a->problem, 500, "cannot write to standard output: %s", strerror(errno));
@@ -146,13 +152,15 @@ static bool analyzing_print(struct analyzing *a) {
 }
 
 static bool analyzing_write_rows(struct analyzing *a, FILE *file, float *weights, size_t rows_max) {
-    size_t n = a->prepared.n;
+    enum section section = model_section(a->prepared.model.model);
+    size_t queries = 0, keys = 0;
     char error[256] = "";
-    for (size_t query = 0; query < n; query += rows_max) {
-        struct rectangle rows = {.query0 = query, .query1 = query + rows_max < n ? query + rows_max : n, .key1 = n};
-        struct head_address at = {model_section(a->prepared.model.model), a->options->attention_layer, a->options->attention_head};
+    activations_shape(a->activations, section, &queries, &keys);
+    for (size_t query = 0; query < queries; query += rows_max) {
+        struct rectangle rows = {.query0 = query, .query1 = query + rows_max < queries ? query + rows_max : queries, .key1 = keys};
+        struct head_address at = {section, a->options->attention_layer, a->options->attention_head};
         enum engine_status status = attention_read(a->engine, a->activations, at, &rows, weights, error, sizeof error);
-        size_t count = (rows.query1 - query) * n;
+        size_t count = (rows.query1 - query) * keys;
         if (status != ENGINE_OK) return problem_engine(&a->problem, status, error);
         if (fwrite(weights, sizeof *weights, count, file) != count)
             return problem_set(&a->problem, 500, "%s cannot be written: %s", a->options->out, strerror(errno));
@@ -161,7 +169,7 @@ static bool analyzing_write_rows(struct analyzing *a, FILE *file, float *weights
 }
 
 static bool analyzing_write_map(struct analyzing *a) {
-    size_t n = a->prepared.n, shape[2] = {n, n}, rows = BLOCK_WEIGHTS / n + 1;
+    size_t n = a->prepared.target_n > 0 ? a->prepared.target_n : a->prepared.n, shape[2] = {n, n}, rows = BLOCK_WEIGHTS / n + 1;
     char header[NPY_HEADER_SIZE];
     if (!a->options->attention) return true;
     float *weights = malloc(rows * n * sizeof *weights);

@@ -45,6 +45,14 @@ void json_model(struct json_text *out, const char *id, const char *digest, const
     json_integer_field(out, "vocabulary", info->vocabulary);
     json_key(out, "causal");
     json_put_bool(out, info->causal);
+    if (info->encoder_layers > 0) {
+        json_put(out, ",\"sections\":[\"encoder\",\"decoder\",\"cross\"]");
+        json_integer_field(out, "encoder_layers", info->encoder_layers);
+        json_integer_field(out, "encoder_heads", info->encoder_heads);
+        json_key(out, "decoder_start");
+        if (info->decoder_start >= 0) json_put_integer(out, info->decoder_start);
+        else json_put(out, "null");
+    }
     json_text_field(out, "format", info->format);
     json_text_field(out, "dtype", info->dtype);
     json_key(out, "bytes");
@@ -99,6 +107,20 @@ static void json_tokens(struct json_text *out, const struct prepared *prepared, 
         json_put(out, "}");
     }
     json_put(out, "]");
+}
+
+void json_target_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
+    if (prepared->target_n == 0) return;
+    const struct prepared target = {.model = prepared->model, .tokens = prepared->target_tokens, .n = prepared->target_n,
+                                    .text = request->target, .text_size = request->target_size};
+    const struct analysis_request text = {.text = request->target, .text_size = request->target_size};
+    json_key(out, "target_tokens");
+    json_tokens(out, &target, &text);
+}
+
+const char *section_name(enum section section) {
+    static const char *const names[SECTIONS] = {[SECTION_DECODER] = "decoder", [SECTION_ENCODER] = "encoder", [SECTION_CROSS] = "cross"};
+    return names[section];
 }
 
 static void json_positions(struct json_text *out, const uint32_t *positions, size_t count) {
@@ -160,6 +182,7 @@ void json_tokenized(struct json_text *out, const struct prepared *prepared, cons
     }
     json_key(out, "tokens");
     json_tokens(out, prepared, request);
+    json_target_tokens(out, prepared, request);
     json_put(out, "}");
 }
 
@@ -169,6 +192,10 @@ static void json_options(struct json_text *out, const struct prepared *prepared,
     else json_put_string(out, request->exclude == EXCLUDE_AUTO ? "auto" : "none");
     json_key(out, "excluded");
     json_positions(out, prepared->excluded, prepared->excluded_count);
+    if (prepared->target_n > 0) {
+        json_key(out, "target_excluded");
+        json_positions(out, prepared->target_excluded, prepared->target_excluded_count);
+    }
     json_key(out, "parse_special");
     json_put_bool(out, request->parse_special);
     json_key(out, "add_special");
@@ -203,6 +230,12 @@ void json_line_start(struct json_text *out, const struct prepared *prepared, con
         json_put(out, ",");
         json_chat(out, prepared);
     }
+    if (prepared->target_n > 0) {
+        json_key(out, "target");
+        if (request->target) json_put_text(out, request->target, request->target_size);
+        else json_put(out, "null");
+        json_integer_field(out, "n_target_tokens", (int64_t)prepared->target_n);
+    }
     json_integer_field(out, "n_tokens", (int64_t)prepared->n);
     json_put(out, ",\"estimate\":{\"seconds\":");
     json_put_real(out, estimate->seconds);
@@ -214,6 +247,7 @@ void json_line_start(struct json_text *out, const struct prepared *prepared, con
 void json_line_tokens(struct json_text *out, const struct prepared *prepared, const struct analysis_request *request) {
     json_put(out, "{\"event\":\"tokens\",\"tokens\":");
     json_tokens(out, prepared, request);
+    json_target_tokens(out, prepared, request);
     json_put(out, "}");
 }
 
@@ -234,9 +268,11 @@ static void json_statistics(struct json_text *out, const struct head_statistics 
     json_put(out, "}");
 }
 
-void json_line_layer(struct json_text *out, const struct layer_result *result, bool causal) {
+void json_line_layer(struct json_text *out, const struct layer_result *result, const struct model_info *info) {
     size_t cells = (size_t)result->heads * (size_t)result->rows * (size_t)result->cols;
+    bool causal = info->encoder_layers > 0 ? result->section == SECTION_DECODER : info->causal;
     json_put(out, "{\"event\":\"layer\"");
+    if (info->encoder_layers > 0) json_text_field(out, "section", section_name(result->section));
     json_integer_field(out, "layer", result->layer);
     json_put(out, ",\"heads\":[");
     for (int head = 0; head < result->heads; head++) {
@@ -275,6 +311,15 @@ void json_line_done(struct json_text *out, const char *id, const struct run_end 
     json_text_field(out, "id", id);
     json_key(out, "sinks");
     json_positions(out, end->sinks, end->sink_count);
+    if (end->activations && model_describe(activations_model(end->activations))->encoder_layers > 0) {
+        size_t count;
+        const uint32_t *sinks = activations_sinks(end->activations, SECTION_DECODER, &count);
+        json_key(out, "target_sinks");
+        json_positions(out, sinks, count);
+        sinks = activations_sinks(end->activations, SECTION_CROSS, &count);
+        json_key(out, "cross_sinks");
+        json_positions(out, sinks, count);
+    }
     if (end->not_finite >= 0) json_warning(out, end);
     if (end->precision != PRECISION_FLOAT32) {
         json_key(out, "max_weight_error");

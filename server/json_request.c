@@ -119,6 +119,10 @@ static bool read_text_pair(const json_t *value, struct analysis_request *request
     return read_string(value, "/text_pair", &request->text_pair, &request->text_pair_size, problem);
 }
 
+static bool read_target(const json_t *value, struct analysis_request *request, struct problem *problem) {
+    return read_string(value, "/target", &request->target, &request->target_size, problem);
+}
+
 static bool read_store(const json_t *value, struct analysis_request *request, struct problem *problem) {
     return read_bool(value, "/store", &request->store, problem);
 }
@@ -212,6 +216,12 @@ static bool read_token_ids(const json_t *value, struct analysis_request *request
     if (!json_is_array(value))
         return problem_at(problem, 400, "/token_ids", "token_ids must be an array of integers, not %s", type_name(value));
     return read_numbers(value, "/token_ids", &request->token_ids, &request->token_id_count, problem);
+}
+
+static bool read_target_ids(const json_t *value, struct analysis_request *request, struct problem *problem) {
+    if (!json_is_array(value))
+        return problem_at(problem, 400, "/target_ids", "target_ids must be an array of integers, not %s", type_name(value));
+    return read_numbers(value, "/target_ids", &request->target_ids, &request->target_id_count, problem);
 }
 
 static int position_compare(const void *a, const void *b) {
@@ -316,6 +326,8 @@ bool json_request_analysis(const void *body, size_t size, struct analysis_reques
         {"messages", read_messages},
         {"add_generation_prompt", read_add_generation_prompt},
         {"token_ids", read_token_ids},
+        {"target", read_target},
+        {"target_ids", read_target_ids},
         {"exclude_keys", read_exclude_keys},
         {"store", read_store},
         {"parse_special", read_parse_special},
@@ -328,6 +340,10 @@ bool json_request_analysis(const void *body, size_t size, struct analysis_reques
         fine = problem_at(problem, 422, "/text", "the text is empty; write at least one character");
     if (fine && request->token_ids && request->token_id_count == 0)
         fine = problem_at(problem, 422, "/token_ids", "token_ids is empty; give at least one");
+    if (fine && request->target && request->target_ids)
+        fine = problem_at(problem, 400, "/target_ids", "give either target or target_ids, not both");
+    if (fine && request->target_ids && request->target_id_count == 0)
+        fine = problem_at(problem, 422, "/target_ids", "target_ids is empty; give at least one, or leave it out");
     if (!fine) json_request_clear(request);
     return fine;
 }
@@ -339,6 +355,7 @@ bool json_request_tokenize(const void *body, size_t size, struct analysis_reques
         {"text_pair", read_text_pair},
         {"messages", read_messages},
         {"add_generation_prompt", read_add_generation_prompt},
+        {"target", read_target},
         {"parse_special", read_parse_special},
         {"add_special", read_add_special},
         {NULL, NULL},
@@ -367,6 +384,8 @@ void json_request_clear(struct analysis_request *request) {
     free(request->text);
     free(request->text_pair);
     free(request->token_ids);
+    free(request->target);
+    free(request->target_ids);
     free(request->positions);
     *request = (struct analysis_request){0};
 }

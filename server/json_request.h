@@ -25,6 +25,10 @@ struct analysis_request {
     bool add_generation_prompt;
     int32_t *token_ids;
     size_t token_id_count;
+    char *target;        /* what the decoder of a model with an encoder reads; NULL: target_ids, or nothing but its start */
+    size_t target_size;
+    int32_t *target_ids;
+    size_t target_id_count;
     enum exclude_keys exclude;
     uint32_t *positions; /* EXCLUDE_LIST: ascending, unique */
     size_t position_count;
@@ -34,7 +38,7 @@ struct analysis_request {
 
 /* POST /analyses. On success the caller clears it. */
 bool json_request_analysis(const void *body, size_t size, struct analysis_request *request, struct problem *problem);
-/* POST /tokenize: model, text, text_pair, messages and what goes with them; an empty text is fine. */
+/* POST /tokenize: model, text, text_pair, target, messages and what goes with them; an empty text is fine. */
 bool json_request_tokenize(const void *body, size_t size, struct analysis_request *request, struct problem *problem);
 /* A list of messages by itself, as a file may hold one. */
 bool json_request_messages(const char *bytes, size_t size, struct analysis_request *request, struct problem *problem);

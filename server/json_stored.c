@@ -36,6 +36,10 @@ static bool read_start(const json_t *start, struct stored_analysis *stored, stru
     if (precision && strcmp(precision, precision_name(PRECISION_BF16)) == 0) stored->precision = PRECISION_BF16;
     stored->layers = (int)json_integer_value(json_object_get(model, "layers"));
     stored->heads = (int)json_integer_value(json_object_get(model, "heads"));
+    stored->encoder_layers = (int)json_integer_value(json_object_get(model, "encoder_layers"));
+    stored->encoder_heads = (int)json_integer_value(json_object_get(model, "encoder_heads"));
+    const json_t *target = json_object_get(json_object_get(start, "options"), "target_excluded");
+    if (target && !read_list(target, NULL, &stored->target_excluded, &stored->target_excluded_count)) return problem_memory(problem);
     return read_list(excluded, NULL, &stored->excluded, &stored->excluded_count) || problem_memory(problem);
 }
 
@@ -58,6 +62,11 @@ static bool read_tokens(const json_t *line, struct stored_analysis *stored, stru
     if (!json_is_array(tokens)) return stored_damaged(problem);
     if (!read_list(tokens, "id", &ids, &stored->n)) return problem_memory(problem);
     stored->ids = (int32_t *)ids;
+    const json_t *target = json_object_get(line, "target_tokens");
+    if (target) {
+        if (!read_list(target, "id", &ids, &stored->target_n)) return problem_memory(problem);
+        stored->target_ids = (int32_t *)ids;
+    }
     return read_types(tokens, stored) || problem_memory(problem);
 }
 
@@ -83,6 +92,8 @@ void json_stored_clear(struct stored_analysis *stored) {
     free(stored->ids);
     free(stored->types);
     free(stored->excluded);
+    free(stored->target_ids);
+    free(stored->target_excluded);
     *stored = (struct stored_analysis){0};
 }
 
@@ -139,6 +150,7 @@ void json_stored_text_clear(struct stored_text *stored) {
 /* ---- heads ------------------------------------------------------------------------------------------------------- */
 
 struct head_writer {
+    const char *section; /* NULL: all */
     struct json_text *out;
     void (*row)(struct json_text *out, json_int_t layer, json_int_t head, json_t *stats, bool first);
 };
@@ -163,6 +175,11 @@ static bool each_head(const char *lines, size_t size, const struct head_writer *
         if (!json_line_is(line, length, "layer")) continue;
         json_t *root = parse_layer(line, length);
         if (!root) return stored_damaged(problem);
+        const char *section = json_string_value(json_object_get(root, "section"));
+        if (writer->section && section && strcmp(section, writer->section) != 0) {
+            json_decref(root);
+            continue;
+        }
         size_t index;
         json_t *head;
         json_array_foreach(json_object_get(root, "heads"), index, head) {
@@ -218,13 +235,13 @@ static void json_row(struct json_text *out, json_int_t layer, json_int_t head, j
     json_put(out, "}");
 }
 
-bool json_stored_heads_csv(const char *lines, size_t size, struct json_text *out, struct problem *problem) {
-    return each_head(lines, size, &(struct head_writer){out, csv_row}, problem);
+bool json_stored_heads_csv(const char *lines, size_t size, const char *section, struct json_text *out, struct problem *problem) {
+    return each_head(lines, size, &(struct head_writer){section, out, csv_row}, problem);
 }
 
-bool json_stored_heads_json(const char *lines, size_t size, struct json_text *out, struct problem *problem) {
+bool json_stored_heads_json(const char *lines, size_t size, const char *section, struct json_text *out, struct problem *problem) {
     json_put(out, "{\"items\":[");
-    bool fine = each_head(lines, size, &(struct head_writer){out, json_row}, problem);
+    bool fine = each_head(lines, size, &(struct head_writer){section, out, json_row}, problem);
     json_put(out, "]}");
     return fine && (!out->failed || problem_memory(problem));
 }

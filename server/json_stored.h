@@ -15,12 +15,16 @@
 struct stored_analysis {
     char digest[65]; /* of the model */
     enum precision precision;
-    int layers, heads;
+    int layers, heads, encoder_layers, encoder_heads;
     int32_t *ids;
     uint8_t *types; /* NULL: all 0 */
     size_t n;
     uint32_t *excluded;
     size_t excluded_count;
+    int32_t *target_ids; /* of a model with an encoder and a decoder; NULL */
+    size_t target_n;
+    uint32_t *target_excluded;
+    size_t target_excluded_count;
 };
 
 /* From the start and tokens lines. False with a problem (500: damaged; 503: memory). The caller clears it. */
@@ -39,9 +43,9 @@ struct stored_text {
 bool json_stored_text(const char *lines, size_t size, struct stored_text *stored, struct problem *problem);
 void json_stored_text_clear(struct stored_text *stored);
 
-/* One row a head: layer, head and every statistic. CSV by RFC 4180, an empty field where the number does not apply. */
-bool json_stored_heads_csv(const char *lines, size_t size, struct json_text *out, struct problem *problem);
+/* One row a head, of the section (NULL: all there are): layer, head and every statistic. CSV by RFC 4180, an empty field where the number does not apply. */
+bool json_stored_heads_csv(const char *lines, size_t size, const char *section, struct json_text *out, struct problem *problem);
 /* {"items":[{"layer","head","entropy",...}...]} */
-bool json_stored_heads_json(const char *lines, size_t size, struct json_text *out, struct problem *problem);
+bool json_stored_heads_json(const char *lines, size_t size, const char *section, struct json_text *out, struct problem *problem);
 
 #endif

@@ -36,7 +36,7 @@ static void map_walk_read(void *context, struct engine *engine) {
     struct rectangle rows = walk->rectangle;
     rows.query0 = walk->rectangle.query0 + walk->row;
     rows.query1 = rows.query0 + walk->rows;
-    struct head_address at = {model_section(activations_model(walk->lease.activations)), (int)walk->layer, (int)walk->head};
+    struct head_address at = {walk->lease.section, (int)walk->layer, (int)walk->head};
     if (walk->pairs) {
         walk->status = attention_difference(engine, walk->lease.activations, walk->other.activations, at, walk->pairs, walk->pair_count,
                                             &rows, walk->block, walk->error, sizeof walk->error);

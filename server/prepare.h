@@ -20,6 +20,12 @@ struct prepared {
     size_t n;
     uint32_t *excluded;   /* ascending: what exclude_keys means on this text */
     size_t excluded_count;
+    /* Of a model with an encoder and a decoder: what the decoder reads, its start first. NULL and 0 else. */
+    struct token *target_tokens; /* [target_n] */
+    int32_t *target_ids;
+    size_t target_n;
+    uint32_t *target_excluded; /* what exclude_keys means there: a list of positions counts in the source, and means auto here */
+    size_t target_excluded_count;
     enum precision precision;
     char id[65];
 };

@@ -15,7 +15,7 @@
 #define TILE_SIDE ((size_t)256)
 #define KEPT_ZOOM 2 /* tiles from this zoom on are kept: a million weights and more */
 
-static const char *const cut_names[] = {"queries", "keys", "weighting", NULL};
+static const char *const cut_names[] = {"queries", "keys", "weighting", "section", NULL};
 
 /* The weights themselves, or the value-weighted map. */
 static bool weighting_of_request(const struct http_request *request, enum weighting *weighting, struct problem *problem) {
@@ -30,9 +30,9 @@ static bool weighting_of_request(const struct http_request *request, enum weight
 /* Whether the answer has been given: the client holds the map. */
 static bool map_is_held(struct app *app, struct http_request *request, const char *end, bool all_heads, enum weighting weighting,
                         struct api_tag *tag) {
-    const char *id = http_capture(request, 0), *queries = http_query(request, "queries"), *keys = http_query(request, "keys");
-    *tag = api_tag(id, "/attention/%s/%s.%s?%s,%s,%d", http_capture(request, 1), all_heads ? "" : http_capture(request, 2), end,
-                   queries ? queries : ":", keys ? keys : ":", (int)weighting);
+    const char *id = http_capture(request, 0), *queries = http_query(request, "queries"), *keys = http_query(request, "keys"), *section = http_query(request, "section");
+    *tag = api_tag(id, "/attention/%s/%s.%s?%s,%s,%d%s", http_capture(request, 1), all_heads ? "" : http_capture(request, 2), end,
+                   queries ? queries : ":", keys ? keys : ":", (int)weighting, section ? section : "");
     return api_holds(app, request, id, tag);
 }
 
@@ -41,7 +41,7 @@ static struct map_walk *walk_of_request(struct app *app, struct http_request *re
                                         size_t weights_max) {
     struct problem problem;
     struct map_walk *walk = calloc(1, sizeof *walk);
-    size_t head = 0, n = 0;
+    size_t head = 0, queries = 0, keys = 0, layer_heads;
     struct api_tag tag;
     if (!walk) {
         problem_memory(&problem);
@@ -57,10 +57,10 @@ static struct map_walk *walk_of_request(struct app *app, struct http_request *re
                api_head(app, request, &walk->lease, &walk->layer, all_heads ? NULL : &head)) {
         struct rectangle *r = &walk->rectangle;
         walk->head = head;
-        walk->head_end = all_heads ? (size_t)model_describe(activations_model(walk->lease.activations))->heads : head + 1;
-        activations_ids(walk->lease.activations, &n);
-        fine = api_cut(http_query(request, "queries"), "queries", n, &r->query0, &r->query1, &problem) &&
-               api_cut(http_query(request, "keys"), "keys", n, &r->key0, &r->key1, &problem);
+        walk->head_end = all_heads ? (api_heads(&walk->lease, &layer_heads), layer_heads) : head + 1;
+        activations_shape(walk->lease.activations, walk->lease.section, &queries, &keys);
+        fine = api_cut(http_query(request, "queries"), "queries", queries, &r->query0, &r->query1, &problem) &&
+               api_cut(http_query(request, "keys"), "keys", keys, &r->key0, &r->key1, &problem);
         size_t weights = fine ? (r->query1 - r->query0) * (r->key1 - r->key0) : 0;
         if (fine && weights_max && weights > weights_max)
             fine = problem_set(&problem, 413, "these are %zu weights, and .%s gives %zu at most; ask for .npy, or cut with "
@@ -213,6 +213,7 @@ void route_attention_png(struct app *app, struct http_request *request) {
 
 struct tile {
     const struct activations *activations;
+    enum section section;
     size_t layer, head, zoom, x, y;
     enum pooling pooling;
     enum weighting weighting;
@@ -225,7 +226,7 @@ struct tile {
 
 static void tile_read(void *context, struct engine *engine) {
     struct tile *tile = context;
-    struct head_address at = {model_section(activations_model(tile->activations)), (int)tile->layer, (int)tile->head};
+    struct head_address at = {tile->section, (int)tile->layer, (int)tile->head};
     tile->status = attention_tile(engine, tile->activations, at, (int)tile->zoom, tile->x, tile->y, tile->pooling, tile->weighting,
                                   tile->pixels, &tile->width, &tile->height, tile->error, sizeof tile->error);
     if (tile->status == ENGINE_OK && tile->weighting == WEIGHTING_VALUE)
@@ -234,13 +235,16 @@ static void tile_read(void *context, struct engine *engine) {
 
 /* The zoom and the place, within the map's levels: the last is the one where a single pixel is left. */
 static bool tile_place(const struct http_request *request, struct tile *tile, struct problem *problem) {
-    size_t side = 0;
-    activations_ids(tile->activations, &side);
+    size_t high = 0, wide = 0;
+    activations_shape(tile->activations, tile->section, &high, &wide);
     bool fine = api_number(http_capture(request, 3), &tile->zoom) && api_number(http_capture(request, 4), &tile->x) &&
                 api_number(http_capture(request, 5), &tile->y);
     size_t zoom = 0;
-    for (; fine && zoom < tile->zoom && side > 1; zoom++) side = (side + 1) / 2;
-    fine = fine && zoom == tile->zoom && tile->x <= (side - 1) / TILE_SIDE && tile->y <= (side - 1) / TILE_SIDE;
+    for (; fine && zoom < tile->zoom && (high > 1 || wide > 1); zoom++) {
+        high = (high + 1) / 2;
+        wide = (wide + 1) / 2;
+    }
+    fine = fine && zoom == tile->zoom && tile->x <= (wide - 1) / TILE_SIDE && tile->y <= (high - 1) / TILE_SIDE;
     return fine || problem_set(problem, 404,
                                "there is no tile %.20s/%.20s/%.20s; zoom 0 is one weight a pixel, each level halves, and "
                                "x and y count tiles of 256 pixels within the map", http_capture(request, 3), http_capture(request, 4),
@@ -248,7 +252,7 @@ static bool tile_place(const struct http_request *request, struct tile *tile, st
 }
 
 static bool tile_pooling(const struct http_request *request, struct tile *tile, struct problem *problem) {
-    static const char *const known[] = {"pool", "weighting", NULL};
+    static const char *const known[] = {"pool", "weighting", "section", NULL};
     const char *pool = http_query(request, "pool");
     if (!api_query_known(request, known, problem) || !weighting_of_request(request, &tile->weighting, problem)) return false;
     tile->pooling = pool && !strcmp(pool, "mean") ? POOL_MEAN : POOL_MAX;
@@ -302,11 +306,13 @@ void route_tile(struct app *app, struct http_request *request) {
         problem_reply(request, &problem);
         return;
     }
-    struct api_tag tag = api_tag(http_capture(request, 0), "/tile/%s/%s/%s/%s/%s?%d,%d", http_capture(request, 1), http_capture(request, 2),
+    const char *section = http_query(request, "section");
+    struct api_tag tag = api_tag(http_capture(request, 0), "/tile/%s/%s/%s/%s/%s?%d,%d%s", http_capture(request, 1), http_capture(request, 2),
                                  http_capture(request, 3), http_capture(request, 4), http_capture(request, 5), (int)tile.pooling,
-                                 (int)tile.weighting);
+                                 (int)tile.weighting, section ? section : "");
     if (tile_is_kept(app, request, &tag, &tile) || !api_head(app, request, &lease, &tile.layer, &tile.head)) return;
     tile.activations = lease.activations;
+    tile.section = lease.section;
     bool fine = tile_place(request, &tile, &problem), answered = fine && api_immutable_tag(request, &tag);
     if (fine && !answered) {
         tile.pixels = malloc(TILE_SIDE * TILE_SIDE);

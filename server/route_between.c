@@ -39,7 +39,7 @@ static bool between_step(void *context, struct engine *engine) {
             offset_profile_extend(&b->profile, b->head, b->queries, b->keys, b->extended);
             done += b->queries + b->keys;
         }
-        struct head_address at = {model_section(activations_model(b->lease.activations)), (int)(b->head / b->layer_heads),
+        struct head_address at = {b->lease.section, (int)(b->head / b->layer_heads),
                                   (int)(b->head % b->layer_heads)};
         b->status = attention_between(engine, b->lease.activations, at, &rows, b->lease.excluded, b->lease.excluded_count, b->extended,
                                       &b->sums[b->head], b->error, sizeof b->error);
@@ -115,7 +115,7 @@ static void put_between(struct json_text *out, const struct between *b, const st
 static bool between_parameters(const struct http_request *request, struct between *b, struct problem *problem) {
     const char *by = http_query(request, "by");
     struct rectangle *r = &b->rectangle;
-    activations_shape(b->lease.activations, model_section(activations_model(b->lease.activations)), &b->queries, &b->keys);
+    activations_shape(b->lease.activations, b->lease.section, &b->queries, &b->keys);
     b->by_lift = by && !strcmp(by, "lift");
     if (by && !b->by_lift && strcmp(by, "weight") != 0)
         return problem_set(problem, 400, "by must be weight or lift, not '%.24s'", by);
@@ -154,7 +154,7 @@ static bool between_answer(struct app *app, struct http_request *request, struct
 }
 
 void route_between(struct app *app, struct http_request *request) {
-    static const char *const known[] = {"queries", "keys", "by", NULL};
+    static const char *const known[] = {"queries", "keys", "by", "section", NULL};
     struct problem problem;
     struct between between = {0};
     struct json_text out = {0};
@@ -202,7 +202,7 @@ static void make_bins(struct dilution *d, size_t first, size_t n) {
 
 static bool add_rows(struct dilution *d, struct engine *engine, size_t query, size_t rows) {
     size_t head = d->next / d->bins;
-    struct head_address at = {model_section(activations_model(d->lease.activations)), (int)(head / d->layer_heads),
+    struct head_address at = {d->lease.section, (int)(head / d->layer_heads),
                               (int)(head % d->layer_heads)};
     for (size_t done = 0, block; done < rows; done += block) {
         block = rows - done < BLOCK ? rows - done : BLOCK;
@@ -263,7 +263,7 @@ static bool dilution_answer(struct app *app, struct http_request *request, struc
     struct patience patience = patience_of_request(request);
     const struct model *model = activations_model(d->lease.activations);
     size_t queries = 0, keys = 0;
-    activations_shape(d->lease.activations, model_section(model), &queries, &keys);
+    activations_shape(d->lease.activations, d->lease.section, &queries, &keys);
     make_bins(d, model_describe(model)->causal && queries > 1, queries);
     d->heads = api_heads(&d->lease, &d->layer_heads);
     d->sums = calloc(d->heads * d->bins, sizeof *d->sums);
@@ -275,7 +275,7 @@ static bool dilution_answer(struct app *app, struct http_request *request, struc
 }
 
 void route_dilution(struct app *app, struct http_request *request) {
-    static const char *const known[] = {NULL};
+    static const char *const known[] = {"section", NULL};
     struct problem problem;
     struct dilution dilution = {0};
     struct json_text out = {0};
@@ -284,7 +284,7 @@ void route_dilution(struct app *app, struct http_request *request) {
         return;
     }
     if (!api_activations(app, request, http_capture(request, 0), &dilution.lease)) return;
-    bool answered = api_immutable(request, http_capture(request, 0), "/dilution");
+    bool answered = api_immutable(request, http_capture(request, 0), "/dilution?%d", (int)dilution.lease.section);
     bool fine = !answered && dilution_answer(app, request, &dilution, &out, &problem);
     analyses_release_activations(app->analyses, &dilution.lease);
     if (answered) return;

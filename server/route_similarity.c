@@ -27,7 +27,7 @@ static bool make_matrix(struct app *app, struct http_request *request, const str
                         struct similarity_entry *entry, struct problem *problem) {
     struct patience patience = patience_of_request(request);
     struct making making = {0};
-    enum section section = model_section(activations_model(lease->activations));
+    enum section section = lease->section;
     making.status = similarity_create(lease->activations, section, entry->kind, lease->excluded, lease->excluded_count, &making.similarity,
                                       making.error, sizeof making.error);
     bool fine = making.status != ENGINE_OK || worker_ask_steps(app->worker, making_step, &making, &patience, problem);

@@ -47,7 +47,7 @@ static bool syntax_step(void *context, struct engine *engine) {
     }
     for (size_t work = 0; work < STEP_PAIRS && s->head < s->heads;) {
         size_t end = piece_end(parse, s->word, &work);
-        struct head_address at = {model_section(activations_model(s->lease.activations)), (int)(s->head / s->layer_heads),
+        struct head_address at = {s->lease.section, (int)(s->head / s->layer_heads),
                                   (int)(s->head % s->layer_heads)};
         s->status = syntax_right(engine, s->lease.activations, at, parse->words, s->word, end, s->right + s->head * s->kinds, s->error,
                                  sizeof s->error);

@@ -318,11 +318,11 @@ START_TEST(activations_come_back) {
     }
     for (size_t i = 0; i < 6; i++) {
         struct activation_lease lease;
-        ck_assert_msg(analyses_activations(analyses, ids[i % 2], 1, 3, "a", NULL, &lease, &problem), "%s", problem.detail);
+        ck_assert_msg(analyses_activations(analyses, ids[i % 2], NULL, 1, 3, "a", NULL, &lease, &problem), "%s", problem.detail);
         ck_assert_uint_eq(lease.excluded_count, 1);
         analyses_release_activations(analyses, &lease);
         for (size_t k = 0; k < 2; k++) { /* of the one that is there and of the one that is not */
-            ck_assert(!analyses_activations(analyses, ids[k], 2 * k, 4, "a", NULL, &lease, &problem));
+            ck_assert(!analyses_activations(analyses, ids[k], NULL, 2 * k, 4, "a", NULL, &lease, &problem));
             ck_assert_int_eq(problem.status, 404);
         }
     }
@@ -333,7 +333,7 @@ START_TEST(activations_come_back) {
     size_t there = 0;
     for (size_t i = 0; i < 2; i++) {
         problem.status = 0;
-        if (analyses_activations(analyses, ids[i], 0, 0, "a", NULL, &lease, &problem)) {
+        if (analyses_activations(analyses, ids[i], NULL, 0, 0, "a", NULL, &lease, &problem)) {
             analyses_release_activations(analyses, &lease);
             there++;
         } else {
@@ -399,10 +399,10 @@ START_TEST(every_allocation_fails) {
             struct json_text out = {0};
             const char *lines = line_stream_bytes(analysis_stream(analysis), &size);
             if (fine) json_document(&out, &(struct document_source){.lines = lines, .size = size, .state = "done"});
-            if (fine && !out.failed) json_stored_heads_csv(lines, size, &out, &problem);
+            if (fine && !out.failed) json_stored_heads_csv(lines, size, NULL, &out, &problem);
             json_free(&out);
             struct activation_lease lease;
-            if (fine && analyses_activations(analyses, analysis_id(analysis), 0, 0, "a", NULL, &lease, &problem))
+            if (fine && analyses_activations(analyses, analysis_id(analysis), NULL, 0, 0, "a", NULL, &lease, &problem))
                 analyses_release_activations(analyses, &lease);
             char id[65];
             memcpy(id, analysis_id(analysis), sizeof id);
