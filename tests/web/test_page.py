@@ -349,6 +349,7 @@ class Questions(PageCase):
         self.analyse(browser, first)
         identity = browser.js('return location.pathname.slice(3)')
         browser.driver.find_element(By.CSS_SELECTOR, '.views [data-view="compare"]').click()
+        browser.wait('document.querySelector(".compare-field textarea").value.startsWith("When Mary and John")')
         browser.js('document.querySelector(".compare-field textarea").value = arguments[0]', second)
         browser.driver.find_element(By.CSS_SELECTOR, '.compare-form .primary').click()
         other = browser.wait('/against=([0-9a-f]{64})/.exec(location.hash)?.[1]')
