@@ -400,6 +400,38 @@ class Questions(PageCase):
         self.assertAlmostEqual(shown, moved[38, 2] / moved.max(), delta=1e-6)
         browser.wait('/of the largest/.test(document.querySelector(".readout").innerText)')
 
+    def test_syntax_and_a_private_link(self):
+        browser = self.open()
+        self.analyse(browser, 'The cat sat.')
+        identity = browser.js('return location.pathname.slice(3)')
+        parse = '1\tThe\tthe\tDET\t_\t_\t2\tdet\t_\t_\n2\tcat\tcat\tNOUN\t_\t_\t3\tnsubj\t_\t_\n3\tsat\tsit\tVERB\t_\t_\t0\troot\t_\t_\n4\t.\t.\tPUNCT\t_\t_\t3\tpunct\t_\t_\n'
+        request = urllib.request.Request(f'{self.server.address}/api/v1/analyses/{identity}/syntax', json.dumps({'conllu': parse}).encode(),
+                                         {'Content-Type': 'application/json'})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            exact = json.load(answer)['relations']
+        browser.driver.find_element(By.CSS_SELECTOR, '.views [data-view="syntax"]').click()
+        browser.wait('!document.getElementById("syntax").hidden')
+        browser.js('document.querySelector("#syntax textarea").value = arguments[0]', parse)
+        browser.driver.find_element(By.CSS_SELECTOR, '#syntax .primary').click()
+        browser.wait(f'document.querySelectorAll("#syntax tbody tr").length === {len(exact)}')
+        browser.driver.find_element(By.CSS_SELECTOR, '#syntax tbody button').click()
+        name, way = browser.js('return [...document.querySelector("#syntax tbody tr").children].slice(0, 2).map((c) => c.textContent)')
+        relation = next(r for r in exact if r['relation'] == name and (r['direction'] == 'to_head') == way.startswith('dependent'))
+        browser.wait(f'document.querySelector(".head-name").textContent === "{relation["best"]["layer"]}.{relation["best"]["head"]}"')
+        values = browser.js('return [...document.querySelectorAll(".ranking .value")].map((v) => v.textContent)')
+        self.assertEqual(values, [f'{v:.2f}' for v in sorted((v for v in relation['accuracy'] if v is not None), reverse=True)][:40])
+
+        browser.driver.find_element(By.ID, 'copy-link').click()
+        make = browser.wait('document.querySelector(".share:not([hidden]) button:not([hidden])")')
+        make.click()
+        link = browser.wait('document.querySelector(".share input").value')
+        self.assertRegex(link, r'/s/[0-9a-zA-Z_-]{16,}$')
+        self.open(link[len(self.server.address):]).wait('location.hash.includes("view=syntax") || !document.getElementById("syntax").hidden')
+        browser.wait('document.querySelector(".share button:nth-of-type(2):not([hidden])")').click()
+        browser.wait('/Taken back/.test(document.querySelector(".share").innerText)')
+        gone = self.open(link[len(self.server.address):], expect=[r'shares/.* 404'])
+        gone.wait('/does not open/.test(document.getElementById("notice").innerText)')
+
     def test_from_a_weight_to_the_heads_that_share_it(self):
         browser = self.open()
         self.analyse(browser)

@@ -130,6 +130,9 @@ export const list = (cursor, limit = 20) =>
 export const document = (id, signal) => json(at(id), { signal });
 export const stateOf = async (id, signal) => (await json(at(id), { signal })).state;
 export const remove = (id) => ask(at(id), { method: 'DELETE' });
+// view: what the address holds behind its #. Result: { share, url }
+export const makeShare = (analysis, view) => json('/shares', { method: 'POST', body: { analysis, view } });
+export const revokeShare = (name) => ask(`/shares/${encodeURIComponent(name)}`, { method: 'DELETE' });
 export const share = (id) => json(`/shares/${encodeURIComponent(id)}`);
 
 // Where the pieces of one map come from.
@@ -163,6 +166,7 @@ export const between = (where, queries, keys, signal) => json(`${at(where)}/betw
 
 // Clusters of heads, and a place for each on a plane: by 'js' (what they read) or 'cka' (what they write).
 export const similarity = (where, by, signal) => json(`${at(where)}/similarity.json${asks(where, `by=${by}`)}`, { signal });
+export const syntax = (where, conllu) => json(`${at(where)}/syntax${asks(where)}`, { method: 'POST', body: { conllu } });
 export const dilution = (where, signal) => json(`${at(where)}/dilution.json${asks(where)}`, { signal });
 
 export const series = (where, layer, head, signal) => json(`${at(where)}/series/${layer}/${head}.json${asks(where)}`, { signal });

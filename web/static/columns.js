@@ -17,6 +17,11 @@ const ASKED = {
     unit: 'lift',
     means: 'That weight without sinks, less what the head gives keys at this distance on ordinary text.',
   },
+  'syntax.accuracy': {
+    label: 'Right along the relation',
+    unit: 'share',
+    means: 'How often the head looks most at the right word.',
+  },
   'compare.change': {
     label: 'Change',
     unit: 'share',
@@ -43,10 +48,18 @@ export function fittingStatistic(analysis) {
   return 'previous_mass_without_sinks';
 }
 
+// Whether the view asks something that every head answers with a number: the list is about it, the grid is lit by it.
+export function isAsking(state) {
+  if (state.view === 'find') return Boolean(state.to);
+  if (state.view === 'compare') return Boolean(state.comparison);
+  return state.view === 'syntax' && state.relation !== null;
+}
+
 // The column that orders the list.
 export function rankOf(state) {
   const asked = state.rank;
   if (state.view === 'compare' && state.comparison) return 'compare.change';
+  if (state.view === 'syntax' && state.relation !== null) return 'syntax.accuracy';
   if (state.view === 'find' && state.to) return asked ?? 'between.weight';
   return asked && !ASKED[asked] ? asked : fittingStatistic(state.analysis);
 }
@@ -61,6 +74,7 @@ export function valuesOf(state, name) {
     if (typeof value === 'number' && item.layer < a.layers && item.head < a.heads) out[item.layer * a.heads + item.head] = value;
   };
   if (found) for (const item of state.atlas?.heads ?? []) put(item, item.scores?.[`${found[1]}.${found[2]}`]);
+  else if (name === 'syntax.accuracy') (state.syntax?.relations[state.relation]?.accuracy ?? []).forEach((v, i) => typeof v === 'number' && (out[i] = v));
   else if (name === 'compare.change') for (const item of state.comparison?.items ?? []) put(item, item.change);
   else for (const item of state.between?.items ?? []) put(item, name === 'between.lift' ? surplus(state.between, item) : item.weight);
   return out;
@@ -105,6 +119,7 @@ export function columnOptions(state) {
     groups.get(group).push(h('option', { value: name }, label));
   };
   if (state.view === 'find' && state.to) for (const name of ['between.weight', 'between.lift']) add('From query to key', name, ASKED[name].label);
+  if (state.view === 'syntax' && state.relation !== null) add('Syntax', 'syntax.accuracy', ASKED['syntax.accuracy'].label);
   if (state.view === 'compare' && state.comparison) add('Between the texts', 'compare.change', ASKED['compare.change'].label);
   for (const s of STATISTICS) if (!state.analysis || state.analysis.has(s.name)) add(s.group, s.name, s.label);
   const scores = Object.keys(state.atlas?.heads?.[0]?.scores ?? {});

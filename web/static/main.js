@@ -6,7 +6,6 @@ import { byId, h, stillness } from './dom.js';
 import { sentence } from './format.js';
 import { Grid } from './grid.js';
 import { Drafts } from './drafts.js';
-import { watchGroups } from './groups.js';
 import { setUpGuide } from './guide.js';
 import { setUpHistory } from './history.js';
 import { inputOf, sameInput } from './input.js';
@@ -19,18 +18,15 @@ import { fittingStatistic } from './columns.js';
 import { watchRanking } from './ranking.js';
 import { watchReading } from './reading.js';
 import { Runner } from './runner.js';
+import { watchQuestions } from './questions.js';
+import { setUpShare } from './share.js';
 import { watchStart } from './start.js';
 import { initialState, Store } from './store.js';
 import { watchSections } from './sections.js';
 import { setUpTheme } from './theme.js';
 import { watchToolbar } from './toolbar.js';
 import { watchViews } from './views.js';
-import { formatSpan, watchBetween } from './between.js';
-import { watchBeside } from './beside.js';
-import { watchCompare } from './compare.js';
-import { watchDifference } from './difference.js';
-import { watchDilution } from './dilution.js';
-import { watchFind } from './find.js';
+import { formatSpan } from './between.js';
 import * as url from './url_state.js';
 
 const store = new Store({ ...initialState(), page: null });
@@ -134,14 +130,8 @@ watchOpenHead(store);
 watchSections(store, byId('sections'));
 watchViews(store, byId('views'));
 watchToolbar(store, byId('toolbar'));
-watchBetween(store);
-watchFind(store, byId('find'));
+watchQuestions(store, choose);
 new Grid(store, byId('grid'), choose, actions.define);
-watchDilution(store, byId('depth'));
-watchGroups(store, byId('groups'), choose);
-watchCompare(store, byId('compare'));
-watchBeside(store, byId('beside'));
-watchDifference(store, byId('difference'));
 watchRanking(store, byId('ranking'), choose);
 watchMapPanel(store, byId('map'), {
   retryMap: () => {
@@ -173,20 +163,7 @@ byId('home').addEventListener('click', (event) => {
   arrive();
 });
 
-byId('copy-link').addEventListener('click', async () => {
-  const button = byId('copy-link');
-  url.settle(store.state);
-  try {
-    await navigator.clipboard.writeText(url.address(store.state));
-    button.textContent = 'Copied';
-  } catch {
-    button.textContent = 'In the address bar'; // the clipboard may be forbidden; the address is the link
-  }
-  announce(button.textContent);
-  setTimeout(() => {
-    button.textContent = 'Copy link';
-  }, 1600);
-});
+setUpShare(store, announce);
 
 url.onMove(arrive);
 

@@ -1,6 +1,6 @@
 // What the cells of the grid show for a state: maps, or a number, and how much light falls on each head.
 
-import { column, isPale, ranked, rankOf, valuesOf } from './columns.js';
+import { column, isAsking, isPale, ranked, rankOf, valuesOf } from './columns.js';
 import { rangeOf } from './statistics.js';
 import { hasType } from './types.js';
 
@@ -11,11 +11,11 @@ export function painting(state) {
   const light = lightKey(state);
   if (state.view === 'groups' && state.groups) return { kind: 'groups', key: `groups ${state.groups.name} ${light}` };
   if (!column(state.paint)) return { kind: 'maps', key: `maps ${light}` };
-  return { kind: 'number', name: state.paint, key: `${state.paint} ${state.analysis.arrived} ${state.between?.name} ${light}` };
+  return { kind: 'number', name: state.paint, key: `${state.paint} ${state.analysis.arrived} ${state.between?.name} ${state.relation} ${light}` };
 }
 
-function lightKey({ view, to, rank, between, type, atlas, group, comparison }) {
-  return [view === 'compare' ? comparison?.name : '', view === 'groups' ? group : '', view === 'find' ? (to ? `${rank} ${between?.name}` : '') : '', type && atlas ? `${type} ${atlas.version}` : ''].join('|');
+function lightKey({ view, to, rank, between, type, atlas, group, comparison, relation }) {
+  return [view === 'compare' ? comparison?.name : '', view === 'syntax' ? relation : '', view === 'groups' ? group : '', view === 'find' ? (to ? `${rank} ${between?.name}` : '') : '', type && atlas ? `${type} ${atlas.version}` : ''].join('|');
 }
 
 // { values, range, pale(layer, head) } of a number.
@@ -27,9 +27,9 @@ export function numbersOf(state, name) {
 // How much light falls on each head, 0..1, and which stand at the top: null where all are alike. The heads that answer a
 // question keep their maps, the others recede.
 export function lightOf(state) {
-  const { analysis: a, view, to, between, type, groups } = state;
+  const { analysis: a, view, between, type, groups } = state;
   const group = view === 'groups' && groups ? state.group : null;
-  const asked = (view === 'find' && to && between) || (view === 'compare' && state.comparison);
+  const asked = isAsking(state) && (view !== 'find' || between);
   if (!asked && !type && group === null) return null;
   const light = new Float32Array(a.layers * a.heads).fill(asked ? 0 : 1);
   const top = new Set();

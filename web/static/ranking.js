@@ -2,14 +2,15 @@
 // a number means nothing alone. In Find the list is long and shows the lift beside the weight.
 
 import { links } from './api.js';
-import { column, columnOptions, formatColumn, isPale, ranked, rankOf, valuesOf } from './columns.js';
+import { column, columnOptions, formatColumn, isAsking, isPale, ranked, rankOf, valuesOf } from './columns.js';
 import { h } from './dom.js';
 import { signed } from './format.js';
 import { ROWS_MIN, statistic } from './statistics.js';
 import { hasType } from './types.js';
 
-const LENGTH = { heads: 8, find: 40, compare: 40 };
-const MATTERS = 'analysis rank layer head paint view between comparison from to atlas type'.split(' ');
+const LENGTH = { heads: 8, find: 40, compare: 40, syntax: 40 };
+const BY = { compare: 'by the share of their attention that goes elsewhere', syntax: 'by how often they look at the right word' };
+const MATTERS = 'analysis rank layer head paint view between comparison relation from to atlas type'.split(' ');
 
 // The number that goes with a head in the grid: the one that colours it, else the one of the list.
 export function headNumber(state, layer, head) {
@@ -38,12 +39,12 @@ export function watchRanking(store, panel, choose) {
     if (panel.hidden || !changed.has(...MATTERS)) return;
     const a = state.analysis;
     if (!a?.arrived) return void list.replaceChildren();
-    const asked = (state.view === 'find' && Boolean(state.to)) || (state.view === 'compare' && Boolean(state.comparison));
+    const asked = isAsking(state);
     const shape = [state.view, a.model.architecture, a.causal, asked, Boolean(state.atlas)].join();
-    select.hidden = state.view === 'compare' && Boolean(state.comparison);
+    select.hidden = asked && state.view !== 'find';
     if (filled !== shape) select.replaceChildren(...columnOptions(state));
     filled = shape;
-    title.replaceChildren(state.view === 'heads' ? 'Heads that stand out' : 'Heads', h('small', {}, select.hidden ? 'by the share of their attention that goes elsewhere' : 'on this text, by'));
+    title.replaceChildren(state.view === 'heads' ? 'Heads that stand out' : 'Heads', h('small', {}, select.hidden ? BY[state.view] : 'on this text, by'));
     table.hidden = !a.done;
     if (a.done) table.href = links.heads(a.where);
     const name = rankOf(state);

@@ -79,6 +79,8 @@ export function initialState() {
     between: null, // what goes from the queries to the keys in every head
     betweenError: null,
     comparison: null, // { name, aligned, values, ... } of this analysis and `against`
+    syntax: null, // { relations, ... } of the parse that was brought, by the number of cases
+    relation: null, // which of them is in the light
     difference: null, // the open head's difference map: { analysis, layer, head, weights, tiles }
     groups: null, // { by, clusters, ... } of the analysis
     atlas: null, // what the probes say about the model's heads

@@ -5,7 +5,7 @@ import { h, segments } from './dom.js';
 import { percent } from './format.js';
 import { drawLegend } from './legend.js';
 import { statistic } from './statistics.js';
-import { column, columnOptions, rankOf } from './columns.js';
+import { column, columnOptions, isAsking, rankOf } from './columns.js';
 
 export function watchToolbar(store, bar) {
   const numbers = h('select', {
@@ -19,7 +19,7 @@ export function watchToolbar(store, bar) {
       ['maps', 'Maps'],
       ['numbers', 'Numbers'],
     ],
-    (v) => store.set({ paint: v === 'maps' ? 'maps' : asked(store.state) ? rankOf(store.state) : lastNumber }),
+    (v) => store.set({ paint: v === 'maps' ? 'maps' : isAsking(store.state) ? rankOf(store.state) : lastNumber }),
   );
   const sinks = segments(
     'Sinks',
@@ -67,12 +67,12 @@ export function watchToolbar(store, bar) {
   let filled = null;
 
   store.listen((state, changed) => {
-    if (!changed.has('analysis', 'paint', 'sinks', 'scale', 'pool', 'theme', 'phase', 'view', 'to', 'atlas', 'between', 'comparison')) return;
+    if (!changed.has('analysis', 'paint', 'sinks', 'scale', 'pool', 'theme', 'phase', 'view', 'to', 'atlas', 'between', 'comparison', 'relation')) return;
     const a = state.analysis;
     if (!a) return;
     const maps = !column(state.paint);
     if (!maps && statistic(state.paint)) lastNumber = state.paint;
-    const shape = [a.causal, Boolean(state.atlas), state.view, asked(state)].join();
+    const shape = [a.causal, Boolean(state.atlas), state.view, isAsking(state)].join();
     if (a.arrived && filled !== shape) {
       numbers.replaceChildren(...columnOptions(state));
       filled = shape;
@@ -89,8 +89,6 @@ export function watchToolbar(store, bar) {
     drawLegend(legend, state);
   });
 }
-
-const asked = (state) => (state.view === 'find' && Boolean(state.to)) || (state.view === 'compare' && Boolean(state.comparison));
 
 function hiddenWords(a, sinks) {
   const share = a.hiddenMass();

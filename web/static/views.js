@@ -9,6 +9,7 @@ export const VIEWS = [
   ['depth', 'Depth', 'What changes from layer to layer, and as the text grows'],
   ['groups', 'Groups', 'Which heads read, or write, the same'],
   ['compare', 'Compare', 'What another text changes'],
+  ['syntax', 'Syntax', 'Which heads follow the relations of a parse that you bring'],
 ];
 
 export function watchViews(store, place) {
