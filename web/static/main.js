@@ -3,6 +3,7 @@
 import * as api from './api.js';
 import { Composer } from './composer.js';
 import { byId, h, stillness } from './dom.js';
+import { watchEditing } from './editing.js';
 import { sentence } from './format.js';
 import { Grid } from './grid.js';
 import { Drafts } from './drafts.js';
@@ -118,6 +119,7 @@ const drafts = new Drafts(store, {
   keep: (input) => runner.analyse(input, 'kept'),
 });
 const composer = new Composer(store, { analyse, cancel: () => runner.cancel(), typed: (input) => drafts.typed(input) });
+watchEditing(byId('composer'));
 const guide = setUpGuide();
 const actions = { analyse, visit, find, define: (name) => guide.show(name) };
 setUpHistory(actions);
