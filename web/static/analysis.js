@@ -2,7 +2,6 @@
 // apply() alone and knows neither the page nor the network.
 
 import { segmentsOf } from './input.js';
-import { binOf, binStart } from './layout.js';
 import { pieces } from './tokens.js';
 
 function decode(base64) {
@@ -197,32 +196,5 @@ export class Analysis {
     items.sort((a, b) => b.value - a.value);
     const median = items.length ? (items[(items.length - 1) >> 1].value + items[items.length >> 1].value) / 2 : NaN;
     return { items, median };
-  }
-
-  // The key that the likely query reads most, by the thumbnail.
-  likelyKey(layer, head) {
-    const thumb = this.thumbs[layer];
-    if (!thumb) return 0;
-    const row = binOf(this.likelyQuery(layer, head), this.n, thumb.rows);
-    const from = (head * thumb.rows + row) * thumb.cols;
-    const line = thumb.max.subarray(from, from + thumb.cols);
-    return binStart(line.indexOf(Math.max(...line)), this.keys, thumb.cols);
-  }
-
-  // The query that a head's thumbnail shows best: the row whose four brightest cells are brightest together (one bright cell
-  // says less than two), later ones first where they tie.
-  likelyQuery(layer, head) {
-    const thumb = this.thumbs[layer];
-    if (!thumb) return this.n - 1;
-    const { rows, cols, max } = thumb;
-    let best = rows - 1;
-    let most = -1;
-    for (let r = 1; r < rows; r++) {
-      const from = (head * rows + r) * cols;
-      const top = [...max.subarray(from, from + cols)].sort((x, y) => y - x).slice(0, 4);
-      const score = top.reduce((sum, v) => sum + v, 0);
-      if (score >= most) [best, most] = [r, score];
-    }
-    return binStart(best, this.n, rows);
   }
 }

@@ -3,6 +3,7 @@
 
 import * as api from './api.js';
 import { binOf, binStart } from './layout.js';
+import { likelyKey, likelyQuery } from './likely.js';
 import { Tiles } from './tiles.js';
 import { HeadWeights } from './weights.js';
 
@@ -56,8 +57,8 @@ export function watchOpenHead(store) {
     const known = state.layer !== null && a?.thumbs[state.layer] && state.head < a.heads;
     store.set({
       mapError: null,
-      autoQuery: known ? a.likelyQuery(state.layer, state.head) : null,
-      autoKey: known ? a.likelyKey(state.layer, state.head) : null,
+      autoQuery: known ? likelyQuery(a, state.layer, state.head) : null,
+      autoKey: known ? likelyKey(a, state.layer, state.head) : null,
     });
     if (!readable) return store.set({ open: null, row: null, series: null });
     const { layer, head, weighting } = state;
