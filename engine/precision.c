@@ -64,7 +64,8 @@ static enum engine_status compare_section(struct engine *engine, const struct ac
         const struct head_address at = {section, i / heads, i % heads};
         status = attention_read(engine, a, at, &all, x, error, error_size);
         if (status == ENGINE_OK) status = attention_read(engine, b, at, &all, y, error, error_size);
-        for (size_t c = 0; c < cells && status == ENGINE_OK; c++) *largest = fmaxf(*largest, fabsf(x[c] - y[c]));
+        for (size_t c = 0; c < cells && status == ENGINE_OK; c++)
+            if (fabsf(x[c] - y[c]) > *largest) *largest = fabsf(x[c] - y[c]);
     }
     free(x);
     return status;

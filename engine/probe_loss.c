@@ -56,7 +56,7 @@ static double mean_of(const struct loss *l, size_t threads) {
     double total = 0;
     for (size_t r = 0; r < l->rows; r++) {
         double max = (double)l->max[r], sum = 0;
-        for (size_t t = 1; t < threads; t++) max = fmax(max, (double)l->max[t * l->rows + r]);
+        for (size_t t = 1; t < threads; t++) max = (double)l->max[t * l->rows + r] > max ? (double)l->max[t * l->rows + r] : max;
         for (size_t t = 0; t < threads; t++) sum += l->sum[t * l->rows + r] * exp((double)l->max[t * l->rows + r] - max);
         total += max + log(sum) - (double)l->target[r];
     }

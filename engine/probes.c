@@ -503,13 +503,18 @@ static void same_head(void *context, int worker, int layer, int head, struct att
     }
 }
 
+/* Not fmax: GCC 12 breaks off over it in such loops on aarch64. */
+static double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
 /* Row `like` is what row i would be if weights depended on nothing but i - j: its weights at the same offsets, made to sum to 1. */
 static double offset_error(const float *map, struct visibility sees, size_t n, size_t i, size_t like) {
     double sum = 0, worst = 0;
     size_t first = visible_first(sees, i), end = visible_end(sees, n, i);
     for (size_t j = first; j < end; j++) sum += (double)map[like * SAME_IDS + (j + like - i)];
     for (size_t j = first; j < end; j++)
-        worst = fmax(worst, fabs((double)map[i * SAME_IDS + j] - (double)map[like * SAME_IDS + (j + like - i)] / sum));
+        worst = larger(worst, fabs((double)map[i * SAME_IDS + j] - (double)map[like * SAME_IDS + (j + like - i)] / sum));
     return worst;
 }
 
@@ -522,8 +527,8 @@ static void finish_same(struct step *s) {
         for (size_t i = 0; i < s->n; i++) {
             double even = 1 / (double)(visible_end(sees, s->n, i) - visible_first(sees, i));
             for (size_t j = visible_first(sees, i); j < visible_end(sees, s->n, i); j++)
-                to[h].uniform_error = fmax(to[h].uniform_error, fabs((double)map[i * SAME_IDS + j] - even));
-            if (s->model->config.causal) to[h].offset_error = fmax(to[h].offset_error, offset_error(map, sees, s->n, i, s->n - 1));
+                to[h].uniform_error = larger(to[h].uniform_error, fabs((double)map[i * SAME_IDS + j] - even));
+            if (s->model->config.causal) to[h].offset_error = larger(to[h].offset_error, offset_error(map, sees, s->n, i, s->n - 1));
         }
     }
 }

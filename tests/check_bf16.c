@@ -16,6 +16,10 @@ static float uniform(void) {
     return (float)rand() / (float)RAND_MAX * 2 - 1;
 }
 
+static double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
 static float rounded(const struct bf16 *bf16, float x) {
     float row[PANEL] = {x};
     uint32_t pairs[PANEL / 2];
@@ -61,7 +65,7 @@ START_TEST(products_equal_the_plain_twin) {
                 bf16->multiply(&product);
                 product.c = d;
                 bf16_plain.multiply(&product);
-                for (size_t i = 0; i < c_size; i++) worst = fmax(worst, fabs((double)c[i] - (double)d[i]) / sqrt((double)pairs));
+                for (size_t i = 0; i < c_size; i++) worst = larger(worst, fabs((double)c[i] - (double)d[i]) / sqrt((double)pairs));
                 free(x);
                 free(c);
                 free(a);
@@ -111,7 +115,7 @@ static double difference(struct engine *engine, const struct activations *a, con
         const struct rectangle all = {0, n, 0, n};
         ck_assert_int_eq(attention_read(engine, a, at, &all, x, error, sizeof error), ENGINE_OK);
         ck_assert_int_eq(attention_read(engine, b, at, &all, y, error, sizeof error), ENGINE_OK);
-        for (size_t c = 0; c < n * n; c++) worst = fmax(worst, fabs((double)x[c] - (double)y[c]));
+        for (size_t c = 0; c < n * n; c++) worst = larger(worst, fabs((double)x[c] - (double)y[c]));
     }
     return worst;
 }
