@@ -3,7 +3,7 @@
 
 import { isComplete } from './input.js';
 
-const AFTER_KEY = 25; // ms
+const AFTER_KEY = 5; // ms: keys that come together are one; a draft that is under way when the next key comes is cancelled
 const REST = 1200; // ms
 const TOKENS_MAX = 2048; // of the text that is drawn; above, typing waits for the button
 

@@ -20,7 +20,12 @@ export function watchNumbers(store, panel, actions) {
     groups,
   );
   let strips = [];
-  const draw = () => strips.forEach((strip) => drawStrip(strip));
+  // All widths are read before the first strip is drawn: else the page would be laid out anew for each.
+  const draw = () => {
+    const widths = strips.map(({ canvas }) => canvas.parentElement?.clientWidth ?? 0);
+    const c = colours();
+    strips.forEach((strip, i) => drawStrip(strip, widths[i], c));
+  };
 
   store.listen((state, changed) => {
     if (changed.has('analysis', 'layer', 'head', 'paint')) fill(state);
@@ -95,11 +100,9 @@ export function watchNumbers(store, panel, actions) {
   }
 }
 
-function drawStrip({ canvas, all, value }) {
-  const width = canvas.parentElement?.clientWidth ?? 0;
+function drawStrip({ canvas, all, value }, width, c) {
   if (width < 20) return;
   const { context } = sizeCanvas(canvas, width, STRIP);
-  const c = colours();
   context.clearRect(0, 0, width, STRIP);
   const known = all.filter((v) => !Number.isNaN(v));
   const low = known.reduce((a, b) => Math.min(a, b), Infinity);
