@@ -283,7 +283,7 @@ static void *worker_main(void *argument) {
             next->job.run(next->job.context, worker, worker->engine);
             free(next);
             pthread_mutex_lock(&worker->lock);
-        } else if (worker->idle_wanted) {
+        } else if (worker->idle_wanted && worker->ready) {
             worker_idle(worker, &quiet);
         } else {
             worker_wait(worker);
