@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/disentangled.h"
+#include "engine/memory.h"
 #include "engine/position_bias.h"
 #include "engine/weights.h"
 
@@ -33,11 +35,19 @@ static bool has_bias(const struct model *model, enum section section) {
     return model->config.position_bias != BIAS_NONE && section != SECTION_CROSS;
 }
 
+static size_t relative_floats(const struct model *model, size_t rows) {
+    const struct model_config *c = &model->config;
+    return rows * (whole_panels((size_t)c->d_model) + 2 * (size_t)c->layers * whole_panels((size_t)c->heads * (size_t)c->head_dim));
+}
+
 uint64_t activations_size(const struct model *model, enum section section, size_t n, size_t keys) {
     struct layout l = layout_of(model, n, keys);
     size_t layers = (size_t)model->config.layers;
     return sizeof(struct activations) + layers * sizeof(struct layer_activations) +
            reserve_block_size(layers * layer_bytes(&l)) + (n + keys) * sizeof(int32_t) +
+           (model->config.relative_distance > 0
+                ? memory_aligned_size(relative_floats(model, disentangled_rows(&model->config, n)) * sizeof(float))
+                : 0) +
            (has_bias(model, section) ? (size_t)model->config.heads * 2 * n * sizeof(float) : 0) +
            2 * layers * (size_t)model->config.heads * sizeof(float);
 }
@@ -55,6 +65,23 @@ void activations_clear_tail(struct activations *a, int layer) {
 }
 
 /* What scores need beside q and k: small tables from the model's weights. */
+static bool take_distances(struct activations *a) {
+    const struct model_config *c = &a->model->config;
+    if (c->relative_distance == 0) return true;
+    a->relative_rows = disentangled_rows(c, a->n);
+    size_t floats = relative_floats(a->model, a->relative_rows);
+    a->relative = memory_aligned(floats * sizeof *a->relative);
+    if (!a->relative) return false;
+    memset(a->relative, 0, floats * sizeof *a->relative);
+    float *at = a->relative + a->relative_rows * whole_panels((size_t)c->d_model);
+    for (int i = 0; i < c->layers; i++) {
+        a->layer[i].relative_q = at;
+        a->layer[i].relative_k = at + a->relative_rows * a->q_stride;
+        at += 2 * a->relative_rows * a->q_stride;
+    }
+    return true;
+}
+
 static bool take_biases(struct activations *a) {
     const struct model *model = a->model;
     size_t heads = (size_t)model->config.heads, layers = (size_t)model->config.layers;
@@ -110,6 +137,7 @@ struct activations *activations_create(const struct model *model, enum section s
                                                  .value_norm = block + l.q + l.k + l.v + 3 * l.rows,
                                                  .sinks = a->layer[i].sinks};
     }
+    if (!take_distances(a)) goto failed;
     return a;
 failed:
     activations_destroy(a);
@@ -121,6 +149,7 @@ void activations_destroy(struct activations *activations) {
     activations_destroy(activations->encoder);
     activations_destroy(activations->cross);
     free(activations->sinks);
+    free(activations->relative);
     reserve_give(activations->reserve, activations->block, activations->block_bytes);
     reserve_release(activations->reserve);
     free(activations->bias);
@@ -241,6 +270,7 @@ void activations_scores(const struct activations *activations, const struct kern
         .b_panel_stride = head_dim * PANEL,
         .c = scores, .c_stride = stride, .c_panel_stride = PANEL, .scale = c->attention_scale,
     });
+    if (activations->relative) disentangled_add(activations, layer, head, query0, rows, key_panel0 * PANEL, key_panels * PANEL, scores, stride);
     if (c->score_cap > 0 || activations->bias)
         change_scores(activations, head, query0, rows, key_panel0 * PANEL, key_panels * PANEL, scores, stride);
 }

@@ -22,6 +22,7 @@ struct layer_activations {
     float *row_max, *row_inverse; /* [heads, n] */
     float *value_norm;            /* [heads, keys] norm(v_j W_O), value_norms.h */
     float *output_ratio;          /* [heads, n] norm(output_i W_O) / norm(residual_i); -1 where the residual is 0. Not of cross-attention */
+    float *relative_q, *relative_k; /* [relative_rows, q_stride] projected distances, disentangled.h; NULL: none */
     const float *sinks;           /* [heads] logits that belong to no key; NULL: none */
 };
 
@@ -39,6 +40,8 @@ struct activations {
     uint32_t *sinks;              /* [sink_count] keys of this section, ascending */
     size_t sink_count;
     float *value_largest; /* [layers, heads] of the value-weighted maps; NAN: not looked for yet. The engine's thread fills it in */
+    float *relative; /* [relative_rows, d_stride] embeddings of distances, then relative_q and relative_k of all layers; NULL: none */
+    size_t relative_rows;
     float *bias;  /* [heads, 2 n - 1] by j - i, as in position_bias.h; NULL: none */
     float *block; /* all of q, k, v and what rows have, a layer after the other */
     struct layer_activations layer[]; /* [layers] */

@@ -27,6 +27,7 @@ enum window_rule {
  * experts have a %d for the expert. NULL: the family has no such tensor. A name in brackets may be missing. */
 struct family_names {
     const char *embedding, *positions, *token_types, *embedding_norm, *embedding_projection, *relative_bias;
+    const char *relative, *relative_norm; /* embeddings of distances */
     const char *layer;
     const char *attention_norm, *q, *k, *v, *qkv, *q_norm, *k_norm, *sinks, *o, *attention_out_norm;
     const char *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o, *cross_out_norm; /* of a decoder with an encoder */

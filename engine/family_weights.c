@@ -433,6 +433,11 @@ static void read_embeddings(struct reading *reading) {
         READING_FAIL(reading, ENGINE_BROKEN, "embeddings of %zu numbers and a width of %zu need a projection, which the model's files lack", width,
                     d_model);
     read_matrix(reading, place, names->relative_bias, false, (size_t)c->bias_buckets, (size_t)c->heads, &model->relative_bias);
+    if (c->relative_distance > 0) {
+        size_t span = (size_t)(c->relative_buckets > 0 ? c->relative_buckets : c->relative_distance);
+        read_matrix(reading, place, names->relative, false, 2 * span, d_model, &model->relative);
+        read_norm(reading, place, names->relative_norm, d_model, &model->relative_norm, &model->relative_norm_bias);
+    }
     read_norm(reading, place, names->output_norm, d_model, &model->output_norm, &model->output_norm_bias);
 }
 

@@ -222,7 +222,7 @@ static void check_claims(struct folder *folder, const struct config_claims *clai
 }
 
 static void find_prefix(struct folder *folder) {
-    static const char *const prefixes[] = {"", "model.", "transformer.", "model.decoder.", "decoder.", "bert.", "roberta.", "distilbert.",
+    static const char *const prefixes[] = {"", "model.", "transformer.", "model.decoder.", "decoder.", "bert.", "deberta.", "roberta.", "distilbert.",
                                            "electra.", "albert.", "mpnet.", "gpt_neox."};
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0] && folder->status == ENGINE_OK; i++) {
         for (const char *part = folder->family->names.embedding; *part;) { /* "a|b": either */

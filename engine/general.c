@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/disentangled.h"
 #include "engine/rope.h"
 #include "engine/weights.h"
 
@@ -308,6 +309,7 @@ void general_attention_input(struct run *run, const struct layer_weights *w) {
     run->linear.part[1] = (struct linear_part){&w->k, NULL, run->k, run->kv_stride};
     run->linear.part[2] = (struct linear_part){&w->v, NULL, run->v, run->kv_stride};
     run_linear(run);
+    if (run->activations->relative) disentangled_project(run, w);
     struct qkv_phase p = {.run = run, .q_bias = unpack(run, Q_BIAS, &w->q_bias), .k_bias = unpack(run, K_BIAS, &w->k_bias),
                           .v_bias = unpack(run, V_BIAS, &w->v_bias), .q_norm = unpack_norm(run, Q_NORM, &w->q_norm),
                           .k_norm = unpack_norm(run, K_NORM, &w->k_norm),

@@ -388,6 +388,34 @@ static void read_falcon(struct config *config) {
     c->parallel = grouped || flag_of(config, "parallel_attn", true);
 }
 
+/* DeBERTa: whether words are compared with distances this way, "c2p" or "p2c". */
+static bool compares(const json_t *kinds, const char *kind) {
+    size_t i;
+    const json_t *word;
+    if (json_is_string(kinds)) return strstr(json_string_value(kinds), kind) != NULL;
+    json_array_foreach(kinds, i, word) if (json_is_string(word) && strcmp(json_string_value(word), kind) == 0) return true;
+    return false;
+}
+
+static void read_distances(struct config *config) {
+    struct model_config *c = &config->model->config;
+    const json_t *kinds = value_of(config, "pos_att_type", NULL), *norm = value_of(config, "norm_rel_ebd", NULL),
+                 *buckets = value_of(config, "position_buckets", NULL), *most = value_of(config, "max_relative_positions", NULL);
+    if (!flag_of(config, "relative_attention", false) || !flag_of(config, "share_att_key", false))
+        CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for attention without shared relative positions (relative_attention, "
+                                                "share_att_key), which is not supported");
+    if (norm && (!json_is_string(norm) || (strcmp(json_string_value(norm), "layer_norm") != 0 && strcmp(json_string_value(norm), "none") != 0)))
+        CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for another norm of its distances (norm_rel_ebd), which is not supported");
+    c->content_to_place = compares(kinds, "c2p");
+    c->place_to_content = compares(kinds, "p2c");
+    c->relative_buckets = json_integer_value(buckets) > 0 ? count_of(config, "position_buckets", 4, 0, buckets) : 0;
+    c->relative_distance = json_integer_value(most) > 0 ? count_of(config, "max_relative_positions", 1, 0, most) : c->context;
+    if (c->relative_buckets > 1 << 20 || c->relative_distance > 1 << 24 || (c->relative_buckets > 0 && c->relative_distance - 1 <= c->relative_buckets / 2))
+        CONFIG_FAIL(config, ENGINE_BROKEN, "config.json is damaged: %d distances do not part into %d buckets", c->relative_distance,
+                    c->relative_buckets);
+    c->attention_scale = (float)(1 / sqrt((double)c->head_dim * (1 + c->content_to_place + c->place_to_content)));
+}
+
 static void read_manner(struct config *config) {
     struct model_config *c = &config->model->config;
     const struct family *family = config->family;
@@ -421,6 +449,7 @@ static void read_manner(struct config *config) {
         c->position_offset = c->position_pad + 1;
         c->context = c->context > c->position_offset ? c->context - c->position_offset : 1;
     }
+    if (family->names.relative) read_distances(config);
     c->position_bias = family->position_bias;
     if (c->position_bias == BIAS_BUCKETS) {
         c->bias_buckets = count_of(config, "relative_attention_num_buckets", 4, 32, value_of(config, "relative_attention_num_buckets", NULL));

@@ -106,6 +106,9 @@ struct model_config {
     enum position_bias position_bias;
     int bias_buckets, bias_distance; /* of BIAS_BUCKETS; distance: where the last bucket begins */
     struct rope_table rope[ROPE_TABLES];
+    /* Disentangled attention (disentangled.h); distance 0: none. */
+    int relative_buckets, relative_distance;
+    bool content_to_place, place_to_content;
     int decoder_start;        /* of a decoder with an encoder: the id that every text begins with, + 1; 0: none is known */
     int experts, experts_used, expert_ff;
     enum router_kind router;
@@ -150,6 +153,7 @@ struct model {
     struct tensor output_norm, output_norm_bias; /* [d_model] behind an encoder's last layer */
     struct tensor positions, token_types;       /* [.., embedding_dim], general models: where they have them */
     struct tensor embedding_norm, embedding_norm_bias, embedding_projection, embedding_projection_bias;
+    struct tensor relative, relative_norm, relative_norm_bias; /* [2 span, d_model] embeddings of distances, disentangled.h */
     struct tensor relative_bias; /* [buckets, heads] */
     struct layer_weights *layer; /* [config.layers] */
     struct layer_weights *cross; /* [config.layers] of a decoder with an encoder: its cross-attention, norms, q, k, v and o; NULL */
