@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "engine/mapping.h"
 #include "engine/model.h"
 #include "tests/failing_malloc.h"
+#include "tests/memory_limit.h"
 #include "tests/models.h"
 
 /* Encoder; window and caps; experts; windows of another kind; biases and learned positions. */
@@ -95,23 +95,6 @@ static struct model *open_family(const char *family) {
 }
 
 /* ---- hostile files --------------------------------------------------------------------------------------------------- */
-
-/* From here on so many bytes, and the files' own, are all there is: what wants more gets none, and is found out by its status.
- * Not where a sanitizer needs the address space for itself. */
-#ifdef __SANITIZE_ADDRESS__
-static void limit_memory(size_t bytes) {
-    (void)bytes;
-}
-#else
-static void limit_memory(size_t bytes) {
-    unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    ck_assert(file && fscanf(file, "%lu", &pages) == 1);
-    fclose(file);
-    struct rlimit limit = {pages * (size_t)sysconf(_SC_PAGESIZE) + bytes, RLIM_INFINITY};
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
-}
-#endif
 
 /* Opens what lies in the folder. Whatever it is, there is an answer, a sentence with it, and no more memory than it may take. */
 static enum engine_status try_folder(void) {

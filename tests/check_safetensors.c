@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/safetensors.h"
+#include "tests/memory_limit.h"
 
 static char error[512];
 
@@ -85,6 +86,7 @@ START_TEST(refuses_extreme_numbers) {
                                         1ull << 63, UINT64_MAX - 8, UINT64_MAX - 1, UINT64_MAX};
     unsigned char file[1024];
     size_t size = make_file(file, sound, 36), refused = 0, tried = 0;
+    limit_memory(64 << 20);
     for (size_t e = 0; e < sizeof extremes / sizeof extremes[0]; e++) {
         for (int i = 0; i < 8; i++) file[i] = (unsigned char)(extremes[e] >> (8 * i));
         ck_assert_int_eq(try_file(file, size, NULL), ENGINE_BROKEN);
