@@ -13,6 +13,10 @@
 #define EXPERTS                                                                                                          \
     .router = "ffn_gate_inp", .experts_gate = "ffn_gate_exps", .experts_up = "ffn_up_exps", .experts_down = "ffn_down_exps"
 
+#define T5_STACK(of)                                                                                                     \
+    .embedding = "token_embd", .layer = of ".blk.%d.", .relative_bias = of ".blk.0.attn_rel_b", NORMS, .q = "attn_q", .k = "attn_k",  \
+    .v = "attn_v", .o = "attn_o", .gate = "[ffn_gate]", PLAIN
+
 static const struct gguf_architecture architectures[] = {
     {.name = "llama", .family = "llama", .names = {START, NORMS, ATTENTION, GATED, EXPERTS}, .adjacent = true},
     {.name = "qwen2", .family = "qwen2", .names = {START, NORMS, ATTENTION, GATED}},
@@ -44,6 +48,10 @@ static const struct gguf_architecture architectures[] = {
     {.name = "bert", .family = "bert",
      .names = {START, ATTENTION, PLAIN, .positions = "position_embd", .token_types = "[token_types]", .embedding_norm = "token_embd_norm",
                .attention_out_norm = "attn_output_norm", .ffn_out_norm = "layer_output_norm"}},
+    {.name = "t5", .family = "t5",
+     .names = {T5_STACK("dec"), .cross_norm = "cross_attn_norm", .cross_q = "cross_attn_q", .cross_k = "cross_attn_k",
+               .cross_v = "cross_attn_v", .cross_o = "cross_attn_o"},
+     .source = {T5_STACK("enc"), .output_norm = "enc.output_norm"}},
 };
 
 const struct gguf_architecture *gguf_architecture_find(const char *name, size_t size) {
@@ -52,12 +60,20 @@ const struct gguf_architecture *gguf_architecture_find(const char *name, size_t 
     return NULL;
 }
 
-struct family gguf_architecture_family(const struct gguf_architecture *architecture) {
-    struct family family = *family_find(architecture->family);
-    family.names = architecture->names;
+static struct family as_gguf(const struct gguf_architecture *architecture, const struct family *original, const struct family_names *names) {
+    struct family family = *original;
+    family.names = *names;
     family.qkv = QKV_STACKED;
     family.transposed = false;
     family.adjacent = architecture->adjacent;
     if (family.norm == NORM_RMS_PLUS_ONE) family.norm = NORM_RMS;
     return family;
+}
+
+void gguf_architecture_families(const struct gguf_architecture *architecture, struct family families[2]) {
+    const struct family *original = family_find(architecture->family);
+    families[0] = as_gguf(architecture, original, &architecture->names);
+    if (!original->source) return;
+    families[1] = as_gguf(architecture, original->source, &architecture->source);
+    families[0].source = &families[1];
 }

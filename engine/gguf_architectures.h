@@ -12,7 +12,7 @@
 struct gguf_architecture {
     const char *name;   /* general.architecture */
     const char *family; /* the model_type whose layers these are */
-    struct family_names names;
+    struct family_names names, source; /* source: of the encoder, of a decoder that has one */
     bool adjacent;        /* dimensions 2i and 2i + 1 turn together: the converter has permuted q and k so, or they were so */
     bool exact_yarn;      /* YaRN's blend is bounded by fractions of dimensions, which no key says */
     int no_rope_interval; /* every so many layers one does not turn; 0: all turn */
@@ -25,7 +25,7 @@ struct gguf_architecture {
 /* name: `size` bytes. NULL: not known. */
 const struct gguf_architecture *gguf_architecture_find(const char *name, size_t size);
 
-/* The family with the format's names and differences. */
-struct family gguf_architecture_family(const struct gguf_architecture *architecture);
+/* The family with the format's names and differences; of a decoder with an encoder, families[1] becomes its source. */
+void gguf_architecture_families(const struct gguf_architecture *architecture, struct family families[2]);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "engine/failure.h"
 #include "engine/rope.h"
 
-enum { LAYERS_MAX = 4096, SIZE_MAX_OF_MODELS = 1 << 26, HEADS_MAX = 1 << 16, EXPERTS_MAX = 4096, KEY_SIZE = 128 };
+enum { LAYERS_MAX = 4096, SIZE_MAX_OF_MODELS = 1 << 26, HEADS_MAX = 1 << 16, EXPERTS_MAX = 4096, KEY_SIZE = 128, T5_DISTANCE = 128 };
 
 /* The first failure sets `status` and writes `error`; what follows does nothing. */
 struct config {
@@ -77,6 +78,9 @@ static const struct {
     {"rope.scaling.yarn_beta_fast", READ, 0, NULL},
     {"rope.scaling.yarn_beta_slow", READ, 0, NULL},
     {"tensor_data_layout", READ, 0, NULL},
+    {"attention.relative_buckets_count", READ, 0, NULL},
+    {"decoder_block_count", READ, 0, NULL},
+    {"decoder_start_token_id", READ, 0, NULL},
     {"rope.scaling.finetuned", INERT, 0, NULL},
     {"final_logit_softcapping", INERT, 0, NULL},
     {"logit_scale", INERT, 0, NULL},
@@ -310,7 +314,9 @@ static void read_windows(struct config *config) {
 static void read_sizes(struct config *config) {
     struct model_config *c = &config->model->config;
     c->layers = read_count(config, "block_count", 1, -1);
+    if (config->family->source) c->layers = read_count(config, "decoder_block_count", 1, c->layers); /* the other is the encoder's */
     c->context = read_count(config, "context_length", 1, -1);
+    if (config->family->position_bias == BIAS_BUCKETS) c->context = config->family->context; /* what is relative has no last position */
     c->d_model = c->embedding_dim = read_count(config, "embedding_length", 1, -1);
     c->d_ff = read_count(config, "feed_forward_length", 1, -1);
     c->heads = read_count(config, "attention.head_count", 1, -1);
@@ -337,7 +343,8 @@ static void read_sizes(struct config *config) {
                     config->tensors->count, c->layers, config->architecture->name);
     if (config->status != ENGINE_OK) return;
     config->model->layer = calloc((size_t)c->layers, sizeof *config->model->layer);
-    if (!config->model->layer) config->status = engine_fail_memory(config->error, config->error_size);
+    if (config->family->source) config->model->cross = calloc((size_t)c->layers, sizeof *config->model->cross);
+    if (!config->model->layer || (config->family->source && !config->model->cross)) config->status = engine_fail_memory(config->error, config->error_size);
 }
 
 static void read_experts(struct config *config) {
@@ -374,7 +381,7 @@ static void read_manner(struct config *config) {
     c->rope_pairing = family->adjacent ? ROPE_ADJACENT : ROPE_HALVES;
     c->rope_theta = (float)read_positive(config, "rope.freq_base", 10000);
     double scale = read_if_any(config, "attention.scale", 0);
-    c->attention_scale = (float)(scale > 0 ? scale : 1 / sqrt(wide ? (double)c->d_model / c->heads : (double)c->head_dim));
+    c->attention_scale = (float)(scale > 0 ? scale : family->unscaled ? 1 : 1 / sqrt(wide ? (double)c->d_model / c->heads : (double)c->head_dim));
     scale = read_if_any(config, "embedding_scale", 0);
     c->embedding_scale = (float)(scale > 0 ? scale : family->scales_embedding ? sqrt((double)c->d_model) : 1);
     scale = read_if_any(config, "residual_scale", 0);
@@ -382,7 +389,22 @@ static void read_manner(struct config *config) {
     c->score_cap = (float)read_if_any(config, "attn_logit_softcapping", config->architecture->score_cap);
     c->position_bias = family->position_bias;
     c->position_pad = -1;
-    if (!activation_find(family->activation, &c->activation))
+    if (c->position_bias == BIAS_BUCKETS) {
+        c->bias_buckets = read_count(config, "attention.relative_buckets_count", 4, -1);
+        c->bias_distance = T5_DISTANCE;
+        c->bias_ahead = family->encoder;
+        if (c->bias_buckets >= 2 * T5_DISTANCE)
+            CONFIG_FAIL(config, ENGINE_BROKEN, "the model file is damaged: %d buckets are too many for %d positions "
+                        "(%s.attention.relative_buckets_count)", c->bias_buckets, T5_DISTANCE, config->architecture->name);
+    }
+    if (family->names.gate && family->names.gate[0] == '[') { /* T5: gated where there is a gate, and then by this activation */
+        char gate[KEY_SIZE];
+        snprintf(gate, sizeof gate, "%.3s.blk.0.ffn_gate.weight", family->names.layer);
+        c->gated = named_tensors_find(config->tensors, gate) != NULL;
+    }
+    if (c->gated && !family->gated)
+        c->activation = ACTIVATION_GELU_TANH;
+    else if (!activation_find(family->activation, &c->activation))
         CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the activation %s is not supported", family->activation);
 }
 
@@ -396,15 +418,37 @@ static void check_layout(struct config *config) {
         CONFIG_FAIL(config, ENGINE_UNSUPPORTED, "the model asks for another order of its weights (%s), which is not supported", name);
 }
 
+static void read_stack(struct config *config) {
+    read_sizes(config);
+    if (config->status == ENGINE_OK) read_manner(config);
+    if (config->status == ENGINE_OK) read_experts(config);
+    if (config->status == ENGINE_OK) read_windows(config);
+    if (config->status == ENGINE_OK) read_positions(config);
+}
+
+/* The encoder of a model whose decoder has been read. */
+static void read_source(struct config *config) {
+    struct model *model = config->model;
+    model->encoder = calloc(1, sizeof *model->encoder);
+    if (!model->encoder) {
+        config->status = engine_fail_memory(config->error, config->error_size);
+        return;
+    }
+    atomic_init(&model->encoder->references, 1);
+    model->config.decoder_start = has(config, "decoder_start_token_id") ? read_count(config, "decoder_start_token_id", 0, -1) + 1 : 0;
+    struct config source = *config;
+    source.family = config->family->source;
+    source.model = model->encoder;
+    read_stack(&source);
+    config->status = source.status;
+}
+
 enum engine_status gguf_config_read(const struct gguf *gguf, const struct gguf_architecture *architecture, const struct family *family,
                                     struct named_tensors *tensors, struct model *model, char *error, size_t error_size) {
     struct config config = {gguf, architecture, family, tensors, model, ENGINE_OK, error, error_size};
     check_keys(&config);
     if (config.status == ENGINE_OK) check_layout(&config);
-    if (config.status == ENGINE_OK) read_sizes(&config);
-    if (config.status == ENGINE_OK) read_manner(&config);
-    if (config.status == ENGINE_OK) read_experts(&config);
-    if (config.status == ENGINE_OK) read_windows(&config);
-    if (config.status == ENGINE_OK) read_positions(&config);
+    if (config.status == ENGINE_OK) read_stack(&config);
+    if (config.status == ENGINE_OK && family->source) read_source(&config);
     return config.status;
 }

@@ -45,6 +45,8 @@ static enum engine_status read_vocabulary(const struct gguf *gguf, const struct 
     if (embedding->shape[0] > INT_MAX)
         return engine_fail(ENGINE_BROKEN, error, error_size, "the model file is damaged: %zu tokens are too many", embedding->shape[0]);
     model->config.vocabulary = (int)embedding->shape[0];
+    if (model->encoder) model->encoder->config.vocabulary = model->config.vocabulary;
+    if (model->config.decoder_start > model->config.vocabulary) model->config.decoder_start = 0;
     char name[128];
     uint64_t stated;
     snprintf(name, sizeof name, "%s.vocab_size", architecture->name);
@@ -71,7 +73,7 @@ static enum engine_status check_output(struct named_tensors *tensors, const char
 
 /* A tensor that the forward pass would not use changes the numbers that it should give. */
 static enum engine_status check_unused(const struct model *model, struct named_tensors *tensors, char *error, size_t error_size) {
-    static const char *const heads[] = {"cls.weight", "cls.bias", "cls.output.weight", "cls.output.bias"};
+    static const char *const heads[] = {"cls.weight", "cls.bias", "cls.output.weight", "cls.output.bias", "dec.output_norm.weight"};
     size_t d_model = (size_t)model->config.d_model, vocabulary = (size_t)model->config.vocabulary;
     enum engine_status status = check_output(tensors, "output_norm.weight", 0, d_model, error, error_size);
     if (status == ENGINE_OK) status = check_output(tensors, "output_norm.bias", 0, d_model, error, error_size);
@@ -99,7 +101,7 @@ static bool is_plain(const struct layer_weights *w) {
 /* Whether nothing but llama's own layers are asked for, which forward.c runs by itself. */
 static bool goes_the_short_way(const struct model *model) {
     const struct model_config *c = &model->config;
-    bool plain = c->causal && c->norm == NORM_RMS && c->gated && c->activation == ACTIVATION_SILU && !c->parallel && c->experts == 0 &&
+    bool plain = !model->encoder && c->position_bias == BIAS_NONE && c->causal && c->norm == NORM_RMS && c->gated && c->activation == ACTIVATION_SILU && !c->parallel && c->experts == 0 &&
                  c->embedding_scale == 1 && c->residual_scale == 1 && c->score_cap == 0 && !c->rope[1].frequency && c->rope[0].factor == 1 &&
                  !model->positions.data && !model->embedding_norm.data;
     for (int p = 0; plain && p < c->rope_dim / 2; p++) plain = c->rope[0].frequency[p] == rope_frequency((double)c->rope_theta, c->rope_dim, p);
@@ -118,11 +120,12 @@ enum engine_status gguf_model_read(const struct gguf *const *parts, size_t count
     if (!architecture)
         return engine_fail(ENGINE_UNSUPPORTED, error, error_size, "the architecture %.*s is not supported", (int)(name.size < 64 ? name.size : 64),
                            name.data);
-    const struct family family = gguf_architecture_family(architecture);
+    struct family families[2];
+    gguf_architecture_families(architecture, families);
     enum engine_status status = list_tensors(parts, count, &tensors, error, error_size);
-    if (status == ENGINE_OK) status = gguf_config_read(gguf, architecture, &family, &tensors, model, error, error_size);
+    if (status == ENGINE_OK) status = gguf_config_read(gguf, architecture, &families[0], &tensors, model, error, error_size);
     if (status == ENGINE_OK) status = read_vocabulary(gguf, architecture, &tensors, model, error, error_size);
-    if (status == ENGINE_OK) status = family_weights_read(&family, &tensors, model, error, error_size);
+    if (status == ENGINE_OK) status = family_weights_read(&families[0], &tensors, model, error, error_size);
     if (status == ENGINE_OK) status = check_unused(model, &tensors, error, error_size);
     free(tensors.list);
     if (status != ENGINE_OK) return status;

@@ -4,7 +4,8 @@
     python tests/golden/make_gguf.py SOURCE TARGET       the same from SOURCE/<name>/ (config.json, model.safetensors, expected.npz)
 
 Both write <name>.gguf (F32, without a vocabulary) and <name>.bin: int32 layers, heads, N; int32 ids [N]; float32 maps
-[layers, heads, N, N] as transformers computes them. As a second witness each file is run through llama.cpp, and the largest
+[layers, heads, N, N] as transformers computes them; of an encoder with a decoder, also <name>.decoder.bin, and <name>.cross.bin: int32
+layers, heads, queries, keys; float32 maps. As a second witness each file is run through llama.cpp, and the largest
 difference of its logits (of encoders: of its last hidden states), in parts of the largest of them, is printed: a file that
 llama.cpp understands otherwise is no proof of anything.
 
@@ -27,7 +28,7 @@ ARCHITECTURES = {
     "smollm3": "smollm3", "granite": "granite", "phi3": "phi3", "gemma": "gemma", "gemma2": "gemma2", "gemma3_text": "gemma3",
     "olmo2": "olmo2", "glm4": "glm4", "gpt_oss": "gpt-oss", "starcoder2": "starcoder2", "stablelm": "stablelm", "cohere": "command-r",
     "phi": "phi2", "gpt2": "gpt2", "gpt_neox": "gptneox", "falcon": "falcon", "bloom": "bloom", "bert": "bert", "roberta": "bert",
-    "distilbert": "bert",
+    "distilbert": "bert", "t5": "t5",
 }
 PERMUTED = ("llama", "mistral", "mixtral", "smollm3", "granite")  # whose q and k the converter reorders for adjacent pairs
 LAYER_NORM = ("starcoder2", "stablelm", "cohere", "phi", "gpt2", "gpt_neox", "falcon", "bloom", "bert", "roberta", "distilbert")
@@ -45,15 +46,15 @@ class Sizes:
 
     def __init__(self, config):
         self.kind = config["model_type"]
-        self.width = first(config, "hidden_size", "n_embd", "dim")
-        self.layers = first(config, "num_hidden_layers", "n_layer", "n_layers")
-        self.heads = first(config, "num_attention_heads", "n_head", "n_heads")
+        self.width = first(config, "hidden_size", "n_embd", "dim", "d_model")
+        self.layers = first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
+        self.heads = first(config, "num_attention_heads", "n_head", "n_heads", "num_heads")
         self.kv_heads = first(config, "num_key_value_heads", default=self.heads)
         if self.kind == "falcon":
             grouped, multi = config.get("new_decoder_architecture"), config.get("multi_query", True)
             self.kv_heads = config["num_kv_heads"] if grouped else 1 if multi else self.heads
-        self.head_dim = first(config, "head_dim", default=self.width // self.heads)
-        self.ff = first(config, "intermediate_size", "ffn_hidden_size", "n_inner", "hidden_dim", default=4 * self.width)
+        self.head_dim = first(config, "head_dim", "d_kv", default=self.width // self.heads)
+        self.ff = first(config, "intermediate_size", "ffn_hidden_size", "n_inner", "hidden_dim", "d_ff", default=4 * self.width)
         self.context = first(config, "max_position_embeddings", "n_positions", "seq_length", default=2048)
         self.rope = config.get("rope_parameters") or {}
         self.rope = self.rope.get("full_attention", self.rope)
@@ -164,7 +165,11 @@ def put_keys(writer, config, s):
         writer.add_value_length(s.head_dim)
     epsilon = first(config, "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", default=1e-12 if s.kind == "distilbert" else 1e-5)
     (writer.add_layer_norm_eps if s.kind in LAYER_NORM else writer.add_layer_norm_rms_eps)(epsilon)
-    if s.kind not in ENCODERS + ("gpt2", "bloom"):
+    if s.kind == "t5":
+        writer.add_decoder_block_count(config["num_decoder_layers"])
+        writer.add_relative_attn_buckets_count(config["relative_attention_num_buckets"])
+        writer.add_decoder_start_token_id(config.get("decoder_start_token_id") or 0)
+    if s.kind not in ENCODERS + ("gpt2", "bloom", "t5"):
         put_rope(writer, config, s)
     if s.kind in ENCODERS:
         writer.add_causal_attention(False)
@@ -208,6 +213,8 @@ def write_gguf(path, config, tensors):
             theirs = theirs.removeprefix("transformer.")
         if NEEDLESS.search(theirs) or theirs.startswith(("cls.", "lm_head.dense", "lm_head.layer_norm", "vocab_")):
             continue
+        if theirs in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"):  # both are `shared`
+            continue
         if s.kind in ENCODERS and theirs.startswith("lm_head"):
             continue
         ours = names.get_name(theirs, try_suffixes=(".weight", ".bias"))
@@ -222,6 +229,10 @@ def write_gguf(path, config, tensors):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def write_cross(path, maps):
+    path.write_bytes(struct.pack("<4i", *maps.shape) + maps.astype("<f4").tobytes())
 
 
 def write_expected(path, ids, maps):
@@ -239,8 +250,8 @@ def listener(level, text, _):
         errors.append(text.decode())
 
 
-def llama_cpp_output(path, ids, encoder):
-    """Logits [N, vocabulary], or an encoder's last hidden states [N, width]."""
+def llama_cpp_output(path, ids, encoder, source=None):
+    """Logits [N, vocabulary], or an encoder's last hidden states [N, width]. source: what the encoder before a decoder reads."""
     import llama_cpp as l
     errors.clear()
     l.llama_log_set(ctypes.cast(listener, l.llama_log_callback), None)
@@ -254,10 +265,17 @@ def llama_cpp_output(path, ids, encoder):
     options.type_k = options.type_v = options.flash_attn_type = 0  # F32, and no flash attention
     options.embeddings, options.pooling_type = encoder, 0
     context = l.llama_init_from_model(model, options)
-    batch = l.llama_batch_init(len(ids), 0, 1)
-    batch.n_tokens = len(ids)
-    for i, token in enumerate(ids):
-        batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = int(token), i, 1, 0, 1
+
+    def batch_of(tokens):
+        batch = l.llama_batch_init(len(tokens), 0, 1)
+        batch.n_tokens = len(tokens)
+        for i, token in enumerate(tokens):
+            batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = int(token), i, 1, 0, 1
+        return batch
+
+    batch = batch_of(ids)
+    if source is not None and l.llama_encode(context, batch_of(source)) != 0:
+        raise SystemExit(f"{path}: {''.join(errors)}")
     if (l.llama_encode if encoder else l.llama_decode)(context, batch) != 0:
         raise SystemExit(f"{path}: {''.join(errors)}")
     vocabulary = l.llama_vocab_n_tokens(l.llama_model_get_vocab(model))
@@ -270,8 +288,8 @@ def llama_cpp_output(path, ids, encoder):
     return out
 
 
-def witness(path, ids, expected, kind):
-    got = llama_cpp_output(path, ids, kind in ENCODERS)
+def witness(path, ids, expected, kind, source=None):
+    got = llama_cpp_output(path, ids, kind in ENCODERS, source)
     if got.shape != expected.shape:
         return f"llama.cpp gives {got.shape}"
     return f"llama.cpp's {'hidden states' if kind in ENCODERS else 'logits'} differ by {np.abs(got - expected).max() / np.abs(expected).max():.1e}"
@@ -330,6 +348,10 @@ def tiny_models():
     yield "bert", t.BertConfig(**neox)
     yield "roberta", t.RobertaConfig(**dict(neox, max_position_embeddings=66), pad_token_id=1, type_vocab_size=1)
     yield "distilbert", t.DistilBertConfig(vocab_size=64, dim=32, n_layers=2, n_heads=4, hidden_dim=40, max_position_embeddings=64)
+    t5 = dict(vocab_size=64, d_model=24, d_kv=8, d_ff=40, num_layers=3, num_decoder_layers=2, num_heads=3, relative_attention_num_buckets=12,
+              relative_attention_max_distance=128, decoder_start_token_id=0)
+    yield "t5", t.T5Config(**t5, feed_forward_proj="relu")
+    yield "t5_gated", t.T5Config(**t5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
 
 
 def make_weights(model, seed):
@@ -345,6 +367,26 @@ def make_weights(model, seed):
                 p.copy_(0.3 * noise)
             else:
                 p.copy_(noise * (0.5 if "embed" in name or "wte" in name or "wpe" in name else 1.4 / math.sqrt(min(p.shape[-2:]))))
+
+
+def compute_both(config, seed):
+    """Of a decoder with an encoder: the same of the encoder, and what the decoder reads and gives."""
+    import torch
+    import transformers
+    from safetensors.numpy import load_file
+    model = transformers.AutoModelForSeq2SeqLM.from_config(config, attn_implementation="eager").float().eval()
+    make_weights(model, seed)
+    random = np.random.default_rng(seed)
+    ids, target = random.integers(3, 64, 24), np.concatenate([[0], random.integers(3, 64, 15)])
+    with torch.no_grad():
+        out = model(torch.tensor(ids)[None], decoder_input_ids=torch.tensor(target)[None], output_attentions=True)
+    stack = lambda maps: torch.stack([a[0] for a in maps]).numpy()
+    both = {"ids": target, "maps": stack(out.decoder_attentions), "cross": stack(out.cross_attentions)}
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        tensors = load_file(f"{folder}/model.safetensors")
+        config = json.loads(pathlib.Path(folder, "config.json").read_text())
+        return config, tensors, ids, stack(out.encoder_attentions), out.logits[0].numpy(), both
 
 
 def compute(config, seed):
@@ -374,11 +416,17 @@ def main():
     target = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else pathlib.Path(__file__).parent / "gguf"
     target.mkdir(parents=True, exist_ok=True)
 
-    def emit(name, config, tensors, ids, maps, result):
+    def emit(name, config, tensors, ids, maps, result, both=None):
         path = target / f"{name}.gguf"
         write_gguf(path, config, tensors)
         write_expected(target / f"{name}.bin", ids, maps)
-        print(f"{name:20} {path.stat().st_size:7} bytes, {witness(path, ids, result, config['model_type'])}", flush=True)
+        if config["model_type"] == "t5" and "lm_head.weight" not in tensors:
+            result = result * math.sqrt(config["d_model"])  # which llama.cpp leaves out, and no map depends on
+        said = witness(path, both["ids"] if both else ids, result, config["model_type"], ids if both else None)
+        if both:
+            write_expected(target / f"{name}.decoder.bin", both["ids"], both["maps"])
+            write_cross(target / f"{name}.cross.bin", both["cross"])
+        print(f"{name:20} {path.stat().st_size:7} bytes, {said}", flush=True)
 
     if len(sys.argv) > 2:
         for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
@@ -392,10 +440,11 @@ def main():
                 continue
             result = facts["logits" if "logits" in facts else "last_hidden"]
             maps, ids = facts["attn"], facts["ids"].reshape(-1)
-            emit(folder.name, config, load_file(folder / "model.safetensors"), ids, maps, result.reshape(len(ids), -1))
+            both = {"ids": facts["dec_ids"].reshape(-1), "maps": facts["dec_attn"], "cross": facts["cross_attn"]} if "dec_ids" in facts else None
+            emit(folder.name, config, load_file(folder / "model.safetensors"), ids, maps, result.reshape(len(both["ids"] if both else ids), -1), both)
         return
     for seed, (name, config) in enumerate(tiny_models()):
-        emit(name, *compute(config, seed))
+        emit(name, *(compute_both if config.is_encoder_decoder else compute)(config, seed))
 
 
 if __name__ == "__main__":
