@@ -1,0 +1,64 @@
+#!/usr/bin/python3
+"""Every family's tiny model over HTTP, by token ids: the maps of all sections against transformers', and the table of differences."""
+import io
+import os
+
+import numpy as np
+import requests
+
+from server_under_test import SOURCE, Server
+
+ZOO = os.path.join(SOURCE, "tests", "golden", "zoo")
+TOLERANCE = 2e-5
+
+
+def maps_of(family, name):
+    """(ids, maps) of a file that make_zoo.py wrote; ids None of cross-attention."""
+    data = open(os.path.join(ZOO, family, name), "rb").read()
+    if name == "cross.bin":
+        return None, np.frombuffer(data, "<f4", offset=16).reshape(np.frombuffer(data, "<i4", 4))
+    layers, heads, n = np.frombuffer(data, "<i4", 3)
+    return np.frombuffer(data, "<i4", n, 12).tolist(), np.frombuffer(data, "<f4", offset=12 + 4 * n).reshape(layers, heads, n, n)
+
+
+def check(url, family):
+    files = {name: maps_of(family, name) for name in sorted(os.listdir(os.path.join(ZOO, family))) if name.endswith(".bin")}
+    body = {"model": family, "token_ids": files["expected.bin"][0], "exclude_keys": "none"}
+    sections = {None: "expected.bin"}
+    if "cross.bin" in files:
+        body["target_ids"] = files["decoder.bin"][0]
+        sections = {"encoder": "expected.bin", "decoder": "decoder.bin", "cross": "cross.bin"}
+    document = requests.post(f"{url}/api/v1/analyses", json=body)
+    assert document.status_code == 200, f"{family}: {document.text}"
+    document, worst = document.json(), 0
+    for section, name in sections.items():
+        maps = files[name][1]
+        query = {"section": section} if section else {}
+        layers = [layer for layer in document["layers"] if layer.get("section") == section]
+        assert [layer["layer"] for layer in layers] == list(range(len(maps))), f"{family}: layers of {section}"
+        for number, expected in enumerate(maps):
+            answer = requests.get(f"{url}/api/v1/analyses/{document['id']}/attention/{number}.npy", params=query)
+            assert answer.status_code == 200, f"{family}: {answer.text}"
+            got = np.load(io.BytesIO(answer.content))
+            assert got.shape == expected.shape, f"{family}: {got.shape}, not {expected.shape}"
+            worst = max(worst, float(np.abs(got - expected).max()))
+        rows = requests.get(f"{url}/api/v1/analyses/{document['id']}/heads.json", params=query).json()["items"]
+        assert len(rows) == maps.shape[0] * maps.shape[1], f"{family}: {len(rows)} heads of {section}"
+    if "cross.bin" not in files:
+        refused = requests.get(f"{url}/api/v1/analyses/{document['id']}/attention/0.npy", params={"section": "cross"})
+        assert refused.status_code == 422 and "section" in refused.json()["detail"], refused.text
+    return worst
+
+
+def main():
+    families = sorted(os.listdir(ZOO))
+    with Server(models=ZOO) as server:
+        worst = {family: check(server.url, family) for family in families}
+    for family, difference in worst.items():
+        print(f"{family:20} {difference:.1e}{'' if difference <= TOLERANCE else '  WRONG'}")
+    print(f"{len(worst)} families, largest difference {max(worst.values()):.1e} (allowed {TOLERANCE:.0e})")
+    assert len(worst) == 40 and max(worst.values()) <= TOLERANCE
+
+
+if __name__ == "__main__":
+    main()
