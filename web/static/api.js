@@ -167,6 +167,9 @@ export const between = (where, queries, keys, signal) => json(`${at(where)}/betw
 // Clusters of heads, and a place for each on a plane: by 'js' (what they read) or 'cka' (what they write).
 export const similarity = (where, by, signal) => json(`${at(where)}/similarity.json${asks(where, `by=${by}`)}`, { signal });
 export const syntax = (where, conllu) => json(`${at(where)}/syntax${asks(where)}`, { method: 'POST', body: { conllu } });
+// What the probes say about every head of a model.
+export const atlas = (model) => json(`/models/${encodeURIComponent(model)}/heads`);
+export const lifts = (id) => json(`${at(id)}/lifts.json`);
 export const dilution = (where, signal) => json(`${at(where)}/dilution.json${asks(where)}`, { signal });
 
 export const series = (where, layer, head, signal) => json(`${at(where)}/series/${layer}/${head}.json${asks(where)}`, { signal });

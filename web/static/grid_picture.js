@@ -8,6 +8,7 @@ import { cellRect } from './layout.js';
 import { groupColour } from './groups.js';
 import { lightOf, numbersOf, painting } from './painting.js';
 import { palette } from './theme.js';
+import { typeColour, typesOf } from './types.js';
 
 const FADE = 260; // ms in which a layer appears
 
@@ -85,7 +86,7 @@ export class GridPicture {
     };
     const cell = what.kind === 'number' ? paintNumberCell : paintMapCell;
     const lit = lightOf(state);
-    const tint = what.kind === 'groups' ? (i) => groupColour(state, state.groups.clusters[i]) : null;
+    const tint = tints(state, what.kind);
     eachCell(l, this.#painted.layers, a.arrived, ratio, (layer, head, box) => {
       cell(paint, a, layer, head, box);
       if (tint) paintTint(paint, box, tint(layer * a.heads + head));
@@ -112,6 +113,14 @@ export class GridPicture {
     context.globalAlpha = 1;
     return young;
   }
+}
+
+// The colour of what a head has in common with others, or null; i counts heads through all layers.
+function tints(state, kind) {
+  const { heads } = state.analysis;
+  if (kind === 'groups') return (i) => groupColour(state, state.groups.clusters[i]);
+  if (kind === 'types') return (i) => typeColour(state, typesOf(state, Math.floor(i / heads), i % heads)[0]?.type);
+  return null;
 }
 
 // Cells in device pixels, so that every map lies on whole ones.

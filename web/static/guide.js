@@ -3,6 +3,11 @@
 import { byId, h } from './dom.js';
 import { closeOnBackdrop } from './history.js';
 import { ROWS_MIN, STATISTICS } from './statistics.js';
+import { typeMeanings } from './types.js';
+
+const LIFT =
+  'What a head does beyond its habit of distance: the observed share without sinks, less what its mean weight at each distance on ordinary text predicts. ' +
+  'The interval is of 95 %, from drawing blocks of queries again and again.';
 
 const KEYS = [
   [['Ctrl', 'Enter'], 'analyse the text (on a Mac also \u2318 Enter)'],
@@ -24,6 +29,15 @@ export function setUpGuide() {
       const meaning = h('dd', {}, s.means + (s.absent ? ` No value where ${s.absent}.` : ''));
       entries.set(s.name, [term, meaning]);
       return [term, meaning];
+    }),
+  );
+  const types = h(
+    'dl',
+    { class: 'terms' },
+    [...typeMeanings(), ['lift', LIFT]].map(([name, means]) => {
+      const pair = [h('dt', {}, name), h('dd', {}, `${means.charAt(0).toUpperCase()}${means.slice(1)}${means.endsWith('.') ? '' : '.'}`)];
+      entries.set(name, pair);
+      return pair;
     }),
   );
   dialog.append(
@@ -84,6 +98,14 @@ export function setUpGuide() {
           'A number that does not apply is a dash, never a zero.',
       ),
       terms,
+      h('h3', {}, 'Types of heads'),
+      h(
+        'p',
+        { class: 'soft' },
+        'What a head is, from probes: texts made to tell one habit from another, run once a model. A head may have several types, or none. ' +
+          'What it did on your text stands beside them, and need not agree.',
+      ),
+      types,
     ),
   );
   closeOnBackdrop(dialog);

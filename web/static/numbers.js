@@ -1,7 +1,8 @@
 // Every number of the open head, with what it means and where the head stands among all heads of this text.
 
+import { liftOf } from './atlas.js';
 import { colours, h, sizeCanvas } from './dom.js';
-import { format } from './format.js';
+import { format, signed } from './format.js';
 import { isThin, statistic, STATISTICS, whyAbsent } from './statistics.js';
 
 const STRIP = 12; // height of a strip
@@ -28,7 +29,7 @@ export function watchNumbers(store, panel, actions) {
   };
 
   store.listen((state, changed) => {
-    if (changed.has('analysis', 'layer', 'head', 'paint')) fill(state);
+    if (changed.has('analysis', 'layer', 'head', 'paint', 'lifts')) fill(state);
     else if (changed.has('theme')) draw();
   });
   new ResizeObserver(draw).observe(groups);
@@ -56,12 +57,26 @@ export function watchNumbers(store, panel, actions) {
     const known = typeof stats[s.name] === 'number';
     const rows = s.rows && known ? ` ${stats[s.rows]} rows.` : '';
     const meaning = known ? s.means + rows : `Does not apply here: ${whyAbsent(stats, s.name)}.`;
+    const lift = known ? liftOf(state, s.name, state.layer, state.head) : null;
     return h(
       'div',
       { class: 'number' },
       line(state, stats, s, s.label),
       twin && known && line(state, stats, twin, 'without sinks'),
+      lift && liftLine(lift),
       h('p', {}, meaning),
+    );
+  }
+
+  // What the head does beyond its own habit of distance, with the interval that its rows leave open.
+  function liftLine({ lift, low, high, grey }) {
+    const range = typeof low === 'number' ? h('span', {}, `${signed(low)} to ${signed(high)}`) : '';
+    return h(
+      'div',
+      { class: grey ? 'number-line lifted thin' : 'number-line lifted' },
+      h('button', { type: 'button', class: 'term', title: 'What this means', onclick: () => actions.define('lift') }, 'lift'),
+      h('b', {}, signed(lift)),
+      range,
     );
   }
 

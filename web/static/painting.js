@@ -6,10 +6,11 @@ import { hasType } from './types.js';
 
 const TOP = 10; // heads that get a frame
 
-// { kind: 'maps', 'groups' or 'number', key, name }: `key` changes whenever the picture must.
+// { kind: 'maps', 'groups', 'types' or 'number', key, name }: `key` changes whenever the picture must.
 export function painting(state) {
   const light = lightKey(state);
   if (state.view === 'groups' && state.groups) return { kind: 'groups', key: `groups ${state.groups.name} ${light}` };
+  if (state.paint === 'types' && state.atlas) return { kind: 'types', key: `types ${state.atlas.version} ${light}` };
   if (!column(state.paint)) return { kind: 'maps', key: `maps ${light}` };
   return { kind: 'number', name: state.paint, key: `${state.paint} ${state.analysis.arrived} ${state.between?.name} ${state.relation} ${light}` };
 }

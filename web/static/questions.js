@@ -1,5 +1,6 @@
 // What the views beside Heads are made of: each asks a question, keeps its answer in the store and shows it in a panel of its own.
 
+import { watchAtlas } from './atlas.js';
 import { watchBeside } from './beside.js';
 import { watchBetween } from './between.js';
 import { watchCompare } from './compare.js';
@@ -9,9 +10,12 @@ import { byId } from './dom.js';
 import { watchFind } from './find.js';
 import { watchGroups } from './groups.js';
 import { watchSyntax } from './syntax.js';
+import { watchTypes } from './type_chips.js';
 
 // choose(layer, head): open a head
 export function watchQuestions(store, choose) {
+  watchAtlas(store);
+  watchTypes(store, byId('types'));
   watchBetween(store);
   watchFind(store, byId('find'));
   watchDilution(store, byId('depth'));

@@ -5,6 +5,7 @@ import { figures } from './figures.js';
 import { percent, weight } from './format.js';
 import { chosen, pin } from './open_head.js';
 import { RowStrip } from './row_strip.js';
+import { headTypes } from './type_chips.js';
 import { TextView } from './text_view.js';
 import { naming } from './tokens.js';
 
@@ -34,6 +35,7 @@ export function watchReading(store, panel, actions) {
   const wider = h('button', { type: 'button', class: 'quiet small wider', hidden: true });
   panel.append(
     h('div', { class: 'reading-top' }, title, release, h('span', { class: 'spring' }), side),
+    headTypes(store, actions),
     place,
     h('div', { class: 'weights-box' }, strip, list, rest, wider),
     figures(store, actions),

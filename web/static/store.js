@@ -83,6 +83,7 @@ export function initialState() {
     relation: null, // which of them is in the light
     difference: null, // the open head's difference map: { analysis, layer, head, weights, tiles }
     groups: null, // { by, clusters, ... } of the analysis
+    lifts: null, // what heads do here beyond their habit of distance: { id, items }
     atlas: null, // what the probes say about the model's heads
     models: null,
     model: null, // the id of the model that the next text goes to

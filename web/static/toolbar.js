@@ -18,8 +18,9 @@ export function watchToolbar(store, bar) {
     [
       ['maps', 'Maps'],
       ['numbers', 'Numbers'],
+      ['types', 'Types', 'What the heads are, by the model\u2019s probes'],
     ],
-    (v) => store.set({ paint: v === 'maps' ? 'maps' : isAsking(store.state) ? rankOf(store.state) : lastNumber }),
+    (v) => store.set({ paint: v !== 'numbers' ? v : isAsking(store.state) ? rankOf(store.state) : lastNumber }),
   );
   const sinks = segments(
     'Sinks',
@@ -77,7 +78,8 @@ export function watchToolbar(store, bar) {
       numbers.replaceChildren(...columnOptions(state));
       filled = shape;
     }
-    what.choose(maps ? 'maps' : 'numbers');
+    what.choose(!maps ? 'numbers' : state.paint === 'types' && state.atlas ? 'types' : 'maps');
+    what.lastChild.hidden = !state.atlas;
     sinks.choose(state.sinks);
     scale.choose(state.scale);
     pool.choose(state.pool);

@@ -24,7 +24,7 @@ const KEYS = {
   query: natural,
   scale: oneOf(...SCALES),
   sinks: oneOf('hidden', 'shown'),
-  paint: (text) => (text === 'maps' ? text : known(text)),
+  paint: (text) => (text === 'maps' || text === 'types' ? text : known(text)),
   pool: oneOf('max', 'mean'),
   weighting: oneOf('none', 'value'),
   side: oneOf('reads', 'readers'),
