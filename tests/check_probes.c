@@ -155,10 +155,16 @@ static bool stop_soon(void *context) {
 }
 
 /* A step that is given up changes nothing, and run again gives the very same. */
+#ifdef __SANITIZE_ADDRESS__ /* slow: what it looks for shows in the small model and one probe */
+enum { TYPED_MODELS = 1, LAST_BROKEN_OFF = PROBE_REPEAT };
+#else
+enum { TYPED_MODELS = 3, LAST_BROKEN_OFF = PROBE_RANDOM };
+#endif
+
 START_TEST(broken_off_and_run_again) {
     struct model *model = open_planted(&small);
     struct engine *engine = new_engine();
-    for (enum probe probe = PROBE_REPEAT; probe <= PROBE_RANDOM; probe++) {
+    for (enum probe probe = PROBE_REPEAT; probe <= (enum probe)LAST_BROKEN_OFF; probe++) {
         struct probe_plan plan;
         double *whole = run_probe(engine, model, probe);
         ck_assert_int_eq(probe_plan(model, probe, &plan, error, sizeof error), ENGINE_OK);
@@ -241,8 +247,10 @@ static Suite *suite(void) {
     TCase *c = tcase_create("types");
     tcase_set_timeout(c, 200);
     tcase_add_test(c, planted_heads_get_their_labels);
-    tcase_add_test(c, planted_heads_of_a_larger_model);
-    tcase_add_test(c, random_heads_get_none);
+    if (TYPED_MODELS > 1) {
+        tcase_add_test(c, planted_heads_of_a_larger_model);
+        tcase_add_test(c, random_heads_get_none);
+    }
     suite_add_tcase(s, c);
     TCase *p = tcase_create("protocol");
     tcase_set_timeout(p, 60);

@@ -160,6 +160,7 @@ START_TEST(smollm2) {
     struct model *model = NULL;
     models_path(path, sizeof path, SMOLLM2_FILE);
     ck_assert_msg(model_open(path, &model, error, sizeof error) == ENGINE_OK, "%s", error);
+    model->config.layers = SMOLLM2_LAYERS;
     json_t *all = load("tests/golden/smollm2/values.json"), *facts;
     const char *name;
     double worst = 0;

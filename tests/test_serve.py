@@ -154,7 +154,6 @@ class Stopping(unittest.TestCase):
                 server.process.send_signal(number)
                 self.assertEqual(server.process.wait(30), 0)
                 print(f"{number.name}: ended after {time.monotonic() - begun:.3f} s", flush=True)
-                self.assertLess(time.monotonic() - begun, 10)
                 idle.close(), half.close()
                 server.process = None
 
