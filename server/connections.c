@@ -274,5 +274,10 @@ void connections_destroy(struct connections *connections) {
     pthread_join(connections->watchdog, NULL);
     pthread_cond_destroy(&connections->wake);
     pthread_mutex_destroy(&connections->lock);
+    /* Those that were accepted and handed over, but not begun when the HTTP threads ended. */
+    for (struct connection *at = connections->first, *next; at; at = next) {
+        next = at->next;
+        free(at);
+    }
     free(connections);
 }
