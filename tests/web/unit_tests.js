@@ -1,7 +1,7 @@
 // Tests of the page's pure modules, evaluated in the page by test_page.py. The result is a list of what failed.
 (async () => {
-  const [layout, map, colour, tokens, lines, statistics, format, address, reading, input] = await Promise.all(
-    ['layout', 'map_layout', 'colour', 'tokens', 'lines', 'statistics', 'format', 'url_state', 'reading', 'input'].map(
+  const [layout, map, colour, tokens, lines, statistics, format, address, reading, input, types, between, columns] = await Promise.all(
+    ['layout', 'map_layout', 'colour', 'tokens', 'lines', 'statistics', 'format', 'url_state', 'reading', 'input', 'types', 'between', 'columns'].map(
       (name) => import(`/static/${name}.js`),
     ),
   );
@@ -307,6 +307,38 @@
     sunk: 0.75,
     more: 2,
   });
+
+  // types.js, between.js, columns.js
+  const head = (layer, ...names) => ({ layer, head: 0, scores: { 'repeat.induction': layer / 2 }, types: names.map((type) => ({ type })) });
+  const found = [head(0, 'sink', 'induction'), head(1), head(2, 'sink')];
+  const lifted = (lift, grey) => ({ layer: 0, head: 0, lifts: { induction_mass: { lift, grey } } });
+  const probed = {
+    atlas: { heads: found, byHead: new Map(found.map((f) => [`${f.layer}.0`, f])) },
+    lifts: { id: 'x', items: [0.5, null, -0.25].map((lift, layer) => ({ ...lifted(lift, layer === 2), layer })) },
+    analysis: {
+      id: 'x',
+      layers: 3,
+      heads: 1,
+      stats: [0.5, null, 0.01].map((v) => [{ induction_mass_without_sinks: v, induction_rows: 30, sink_mass: 0.9 }]),
+    },
+  };
+  equal('what says most comes first', types.typesOf(probed, 0, 0).map((t) => t.type), ['induction', 'sink']);
+  equal('how many of each', types.typeCounts(probed), [['induction', 1], ['sink', 2]]);
+  equal('who is of a type', [0, 1, 2].map((layer) => types.hasType(probed, { layer, head: 0 }, 'sink')), [true, false, true]);
+  equal('any head where none is asked for', types.hasType(probed, { layer: 1, head: 0 }, null), true);
+  equal('what it did here', [0, 1, 2].map((layer) => types.hereWords(probed, 'induction', layer, 0)), ['0.50 here', 'dormant here', 'dormant here, 0.01']);
+  equal('a score of the probes is a column', [...columns.valuesOf(probed, 'probe.repeat.induction')], [0, 0.5, 1]);
+  equal('a lift is a column', [...columns.valuesOf(probed, 'lift.induction_mass')].map(String), ['0.5', 'NaN', '-0.25']);
+  equal('and pale where little stands behind it', [0, 2].map((layer) => columns.isPale(probed, 'lift.induction_mass', layer, 0)), [false, true]);
+  equal('lifts of another text are not shown', [...columns.valuesOf({ ...probed, lifts: { ...probed.lifts, id: 'y' } }, 'lift.induction_mass')].map(String), ['NaN', 'NaN', 'NaN']);
+  equal('no columns', [columns.column('<b>') ?? null, columns.column('probe.x') ?? null], [null, null]);
+  equal('spans', ['2:5', '5:5', 'x', '3:99'].map((t) => between.parseSpan(t, 10)), [[2, 5], null, null, [3, 10]]);
+  for (const theme of ['light', 'dark']) {
+    equal('no difference is the ground', colour.divergingAt(theme, 0), colour.parseHex(colour.RAMPS[theme][0]));
+    const [less, more] = [-0.5, 0.5].map((t) => colour.divergingAt(theme, t));
+    holds('purple is less, green is more', less[2] > less[1] && more[1] > more[0]);
+    equal('the byte of no difference', colour.divergingTable(theme)[128] & 255, colour.parseHex(colour.RAMPS[theme][0])[0]);
+  }
 
   return { checks, failures };
 })();

@@ -28,16 +28,24 @@ const ASKED = {
     means: 'The share of a row\u2019s attention that goes elsewhere in the other text, a mean over the rows that correspond.',
   },
 };
+const LIFT = /^lift\.([a-z_]{1,30})$/;
 const SCORE = /^probe\.([a-z]{1,20})\.([a-z_0-9]{1,40})$/;
 
 // { name, label, unit, means }, or undefined for what is no column.
 export function column(name) {
+  const lift = LIFT.exec(name);
+  if (lift) {
+    const of = statistic(lift[1])?.label ?? capital(lift[1]);
+    return { name, label: `${of}, beyond habit`, unit: 'lift', means: `${of}: what goes beyond the head\u2019s own habit of distance.` };
+  }
   const found = SCORE.exec(name);
   if (!found) return statistic(name) ?? (ASKED[name] && { name, ...ASKED[name] });
   const [, probe, score] = found;
   const words = score.replace(/_/g, ' ');
-  return { name, label: `${words.charAt(0).toUpperCase()}${words.slice(1)}, ${probe} probe`, unit: 'number', means: `${words} on the ${probe} probe` };
+  return { name, label: `${capital(score)}, ${probe} probe`, unit: 'number', means: `${words} on the ${probe} probe` };
 }
+
+const capital = (name) => `${name.charAt(0).toUpperCase()}${name.slice(1).replace(/_/g, ' ')}`;
 
 // The statistic that fits a text: what it has enough rows for.
 export function fittingStatistic(analysis) {
@@ -68,17 +76,22 @@ export function rankOf(state) {
 export function valuesOf(state, name) {
   const a = state.analysis;
   const found = SCORE.exec(name);
-  if (!found && !ASKED[name]) return a.values(name);
+  const lift = LIFT.exec(name);
+  if (!found && !lift && !ASKED[name]) return a.values(name);
   const out = new Float64Array(a.layers * a.heads).fill(NaN);
   const put = (item, value) => {
     if (typeof value === 'number' && item.layer < a.layers && item.head < a.heads) out[item.layer * a.heads + item.head] = value;
   };
-  if (found) for (const item of state.atlas?.heads ?? []) put(item, item.scores?.[`${found[1]}.${found[2]}`]);
+  if (lift) for (const item of liftsOf(state)) put(item, item.lifts[lift[1]]?.lift);
+  else if (found) for (const item of state.atlas?.heads ?? []) put(item, item.scores?.[`${found[1]}.${found[2]}`]);
   else if (name === 'syntax.accuracy') (state.syntax?.relations[state.relation]?.accuracy ?? []).forEach((v, i) => typeof v === 'number' && (out[i] = v));
   else if (name === 'compare.change') for (const item of state.comparison?.items ?? []) put(item, item.change);
   else for (const item of state.between?.items ?? []) put(item, name === 'between.lift' ? surplus(state.between, item) : item.weight);
   return out;
 }
+
+// Lifts are of one analysis; those of another wait to be replaced.
+const liftsOf = ({ lifts, analysis }) => (lifts?.id === analysis.id ? lifts.items : []);
 
 // Above what the head's own offset profile predicts; while the model has no profile, above an even spread.
 function surplus({ profile }, { weight, uniform, lift }) {
@@ -89,6 +102,8 @@ function surplus({ profile }, { weight, uniform, lift }) {
 // Whether so little stands behind a head's number that it is drawn pale.
 export function isPale(state, name, layer, head) {
   if (name === 'between.lift') return (state.between?.rows ?? 0) < ROWS_MIN;
+  const lift = LIFT.exec(name);
+  if (lift) return liftsOf(state)[layer * state.analysis.heads + head]?.lifts[lift[1]]?.grey ?? false;
   if (name.includes('.')) return false;
   return isThin(state.analysis.stats[layer][head], name);
 }
@@ -122,6 +137,7 @@ export function columnOptions(state) {
   if (state.view === 'syntax' && state.relation !== null) add('Syntax', 'syntax.accuracy', ASKED['syntax.accuracy'].label);
   if (state.view === 'compare' && state.comparison) add('Between the texts', 'compare.change', ASKED['compare.change'].label);
   for (const s of STATISTICS) if (!state.analysis || state.analysis.has(s.name)) add(s.group, s.name, s.label);
+  for (const name of Object.keys(liftsOf(state)[0]?.lifts ?? {})) add('Beyond habit (lift)', `lift.${name}`, column(`lift.${name}`).label);
   const scores = Object.keys(state.atlas?.heads?.[0]?.scores ?? {});
   for (const score of scores) add('From probes', `probe.${score}`, column(`probe.${score}`)?.label ?? score);
   return [...groups].map(([label, options]) => h('optgroup', { label }, options));

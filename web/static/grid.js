@@ -9,7 +9,7 @@ import { LayerStrips } from './layer_strips.js';
 import { describeHead } from './ranking.js';
 
 // The parts of the state that the picture shows.
-const MATTERS = 'analysis layer head hoverHead paint sinks scale pool theme view rank between type atlas groups group comparison relation beside'.split(' ');
+const MATTERS = 'analysis layer head hoverHead paint sinks scale pool theme view rank between type atlas lifts groups group comparison relation beside'.split(' ');
 
 export class Grid {
   #canvas = h('canvas', { 'aria-hidden': 'true' });

@@ -12,7 +12,7 @@ export function painting(state) {
   if (state.view === 'groups' && state.groups) return { kind: 'groups', key: `groups ${state.groups.name} ${light}` };
   if (state.paint === 'types' && state.atlas) return { kind: 'types', key: `types ${state.atlas.version} ${light}` };
   if (!column(state.paint)) return { kind: 'maps', key: `maps ${light}` };
-  return { kind: 'number', name: state.paint, key: `${state.paint} ${state.analysis.arrived} ${state.between?.name} ${state.relation} ${light}` };
+  return { kind: 'number', name: state.paint, key: `${state.paint} ${state.analysis.arrived} ${state.between?.name} ${state.relation} ${state.lifts?.id} ${light}` };
 }
 
 function lightKey({ view, to, rank, between, type, atlas, group, comparison, relation }) {

@@ -10,7 +10,7 @@ import { hasType } from './types.js';
 
 const LENGTH = { heads: 8, find: 40, compare: 40, syntax: 40 };
 const BY = { compare: 'by the share of their attention that goes elsewhere', syntax: 'by how often they look at the right word' };
-const MATTERS = 'analysis rank layer head paint view between comparison relation from to atlas type'.split(' ');
+const MATTERS = 'analysis rank layer head paint view between lifts comparison relation from to atlas type'.split(' ');
 
 // The number that goes with a head in the grid: the one that colours it, else the one of the list.
 export function headNumber(state, layer, head) {
@@ -40,7 +40,7 @@ export function watchRanking(store, panel, choose) {
     const a = state.analysis;
     if (!a?.arrived) return void list.replaceChildren();
     const asked = isAsking(state);
-    const shape = [state.view, a.model.architecture, a.causal, asked, Boolean(state.atlas)].join();
+    const shape = [state.view, a.model.architecture, a.causal, asked, Boolean(state.atlas), Boolean(state.lifts)].join();
     select.hidden = asked && state.view !== 'find';
     if (filled !== shape) select.replaceChildren(...columnOptions(state));
     filled = shape;

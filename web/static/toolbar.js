@@ -68,12 +68,12 @@ export function watchToolbar(store, bar) {
   let filled = null;
 
   store.listen((state, changed) => {
-    if (!changed.has('analysis', 'paint', 'sinks', 'scale', 'pool', 'theme', 'phase', 'view', 'to', 'atlas', 'between', 'comparison', 'relation')) return;
+    if (!changed.has('analysis', 'paint', 'sinks', 'scale', 'pool', 'theme', 'phase', 'view', 'to', 'atlas', 'between', 'comparison', 'relation', 'lifts')) return;
     const a = state.analysis;
     if (!a) return;
     const maps = !column(state.paint);
     if (!maps && statistic(state.paint)) lastNumber = state.paint;
-    const shape = [a.causal, Boolean(state.atlas), state.view, isAsking(state)].join();
+    const shape = [a.causal, Boolean(state.atlas), Boolean(state.lifts), state.view, isAsking(state)].join();
     if (a.arrived && filled !== shape) {
       numbers.replaceChildren(...columnOptions(state));
       filled = shape;
