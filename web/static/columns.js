@@ -51,6 +51,7 @@ const capital = (name) => `${name.charAt(0).toUpperCase()}${name.slice(1).replac
 export function fittingStatistic(analysis) {
   const stats = analysis?.stats[0]?.[0];
   if (!stats) return 'previous_mass_without_sinks';
+  if (analysis.section === 'cross') return 'max_weight'; // the others compare places in one text
   if (stats.induction_rows >= 8) return 'induction_mass_without_sinks';
   if (stats.duplicate_rows >= 8) return 'duplicate_mass_without_sinks';
   return 'previous_mass_without_sinks';

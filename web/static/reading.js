@@ -95,7 +95,7 @@ export function watchReading(store, panel, actions) {
     const { best, shown, sunk, more } = strongest(found.data, hidden, LENGTH, LEAST);
     row.show({
       data: found.data,
-      token: found.token,
+      token: a.section === 'cross' ? null : found.token,
       reads,
       hidden,
       scale: state.scale,

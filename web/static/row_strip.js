@@ -24,7 +24,7 @@ export class RowStrip {
     new ResizeObserver(() => this.#draw()).observe(place);
   }
 
-  // shown: { data, token, reads, hidden (a set of positions), scale, mark (a position or null) }, or null for nothing
+  // shown: { data, token (null where it stands in another text), reads, hidden (a set of positions), scale, mark (a position or null) }, or null for nothing
   show(shown) {
     this.#shown = shown;
     this.#draw();
@@ -53,7 +53,7 @@ export class RowStrip {
     }
     context.globalAlpha = 1;
     context.fillStyle = reads ? c.query : c.key;
-    context.fillRect((token + 0.5) * pitch - 1, base - 4, 2, 9);
+    if (token !== null) context.fillRect((token + 0.5) * pitch - 1, base - 4, 2, 9);
     this.#words(context, c, width, data.length, token, pitch, reads);
   }
 
@@ -62,11 +62,11 @@ export class RowStrip {
     const line = HEIGHT - 2;
     context.font = font(11);
     context.textBaseline = 'alphabetic';
-    const half = context.measureText(String(token)).width / 2 + 1;
-    const x = Math.max(half, Math.min(width - half, (token + 0.5) * pitch));
+    const half = token === null ? 0 : context.measureText(String(token)).width / 2 + 1;
+    const x = token === null ? width / 2 : Math.max(half, Math.min(width - half, (token + 0.5) * pitch));
     context.textAlign = 'center';
     context.fillStyle = reads ? c.query : c.key;
-    context.fillText(String(token), x, line);
+    if (token !== null) context.fillText(String(token), x, line);
     context.fillStyle = c.soft;
     context.textAlign = 'left';
     if (x > half + 16) context.fillText('0', 0, line);

@@ -35,8 +35,6 @@ export function watchSections(store, place) {
       hoverKey: null,
       hoverHead: null,
       ...(fits ? {} : { layer: null, head: null }),
-      // between two texts there is no one text to choose both ends from, and no position to count along
-      ...(shown.section === 'cross' && ['find', 'depth'].includes(state.view) ? { view: 'heads' } : {}),
     });
   });
 }

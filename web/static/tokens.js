@@ -40,7 +40,7 @@ export function pieces(text, tokens, pair = null) {
   const out = tokens.map((token) => {
     const [map, whole] = token.sequence === 1 ? [maps[1], pair] : [maps[0], text];
     const added = !map || token.start === token.end;
-    if (added) return { text: token.text ?? `#${token.id}`, start: 0, end: 0, part: null, special: token.special, gap: '', added: true };
+    if (added) return { text: token.text ?? `#${token.id}`, start: 0, end: 0, part: null, special: token.special, gap: whole === null || whole === undefined ? ' ' : '', added: true };
     const from = map(token.start);
     const to = map(token.end);
     const start = from.whole ? from.unit : from.next;

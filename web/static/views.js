@@ -12,6 +12,13 @@ export const VIEWS = [
   ['syntax', 'Syntax', 'Which heads follow the relations of a parse that you bring'],
 ];
 
+// What a section of an encoder and a decoder can be asked: comparing and parsing take one text, and between two texts there is no
+// one text to choose both ends from, and no position to count along.
+export function viewsOf(analysis) {
+  const missing = !analysis?.sections ? [] : analysis.section === 'cross' ? ['compare', 'syntax', 'find', 'depth'] : ['compare', 'syntax'];
+  return VIEWS.map(([name]) => name).filter((name) => !missing.includes(name));
+}
+
 export function watchViews(store, place) {
   const tabs = VIEWS.map(([value, words, title]) =>
     h('button', { type: 'button', role: 'tab', title, 'data-view': value, 'data-text': words, onclick: () => store.set({ view: value }) }, words),
@@ -27,11 +34,12 @@ export function watchViews(store, place) {
   });
   store.listen((state, changed) => {
     if (!changed.has('view', 'analysis')) return;
+    if (!viewsOf(state.analysis).includes(state.view)) return store.set({ view: 'heads' });
     for (const tab of tabs) {
       const on = tab.dataset.view === state.view;
       tab.setAttribute('aria-selected', String(on));
       tab.tabIndex = on ? 0 : -1;
-      tab.hidden = state.analysis?.section === 'cross' && ['find', 'depth'].includes(tab.dataset.view);
+      tab.hidden = !viewsOf(state.analysis).includes(tab.dataset.view);
     }
     document.body.dataset.view = state.view;
   });
