@@ -644,6 +644,31 @@ class States(PageCase):
             browser.driver.refresh()
             browser.wait('document.querySelector("#model strong")?.textContent === "tiny"')
 
+    def test_sections(self):
+        """An encoder and a decoder: three views of one analysis, cross-attention from the target to the source."""
+        with tempfile.TemporaryDirectory(prefix='headscope-models-') as folder:
+            os.symlink(os.path.join(os.path.dirname(HERE), 'golden', 'zoo', 't5'), os.path.join(folder, 't5'))
+            server = Server(PROGRAM, os.path.join(folder, 'a.db'), environment={'HEADSCOPE_MODELS': folder})
+            self.addCleanup(server.stop)
+            body = {'model': 't5', 'token_ids': list(range(3, 27)), 'target_ids': [0, *range(30, 45)]}
+            request = urllib.request.Request(f'{server.address}/api/v1/analyses', json.dumps(body).encode(), {'Content-Type': 'application/json'})
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                document = json.load(answer)
+            browser = self.open(f'/a/{document["id"]}', server=server)
+            browser.wait('document.querySelector(".sections [aria-checked=true]")?.dataset.value === "decoder"')
+            self.assertEqual(browser.js('return [...document.querySelectorAll(".text span")].length'), 16, 'the target is read')
+            browser.driver.find_element(By.CSS_SELECTOR, '.sections [data-value="cross"]').click()
+            browser.wait('document.querySelectorAll(".text span").length === 16 + 24')
+            browser.wait('document.querySelector(".weights .value") && !document.querySelector(".reading.waiting")')
+            layer, head = map(int, self.head(browser).split('.'))
+            with urllib.request.urlopen(f'{server.address}/api/v1/analyses/{document["id"]}/attention/{layer}/{head}.npy?section=cross', timeout=60) as answer:
+                weights = numpy.load(io.BytesIO(answer.read()))
+            self.assertEqual(weights.shape, (16, 24))
+            browser.driver.find_element(By.ID, 'token-5').click()
+            browser.wait('/#34/.test(document.querySelector(".reading-title").textContent)')
+            browser.wait(f'document.querySelector(".weights .value").textContent === "{numpy.sort(weights[5, 1:])[-1]:.4f}"')
+            self.assertIn('section=cross', browser.wait('location.hash.includes("section=cross") && location.hash'))
+
     def test_no_model(self):
         with tempfile.TemporaryDirectory(prefix='headscope-empty-') as empty:
             server = Server(PROGRAM, os.path.join(self.folder.name, 'none.db'), environment={'HEADSCOPE_MODELS': empty})
