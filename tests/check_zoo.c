@@ -27,12 +27,13 @@ struct expected {
     float *maps;
 };
 
-/* Where models are, and the maps that they should give. $HEADSCOPE_ZOO and $HEADSCOPE_GGUF_ZOO name folders of others in the same form. */
+/* Where models are, and the maps that they should give. $HEADSCOPE_ZOO and its like name folders of others in the same form. */
 struct zoo {
     /* Formats of the files' names, for the name of a model. Of one with an encoder and a decoder the first maps are the encoder's. */
     const char *variable, *inner, *model, *expected, *decoder, *cross;
 };
 static const struct zoo folders = {"HEADSCOPE_ZOO", "tests/golden/zoo", "%s", "%s/expected.bin", "%s/decoder.bin", "%s/cross.bin"},
+                        shapes = {"HEADSCOPE_SHAPES_ZOO", "tests/golden/zoo_shapes", "%s", "%s/expected.bin", "%s/decoder.bin", "%s/cross.bin"},
                         gguf_files = {"HEADSCOPE_GGUF_ZOO", "tests/golden/gguf", "%s.gguf", "%s.bin", "%s.decoder.bin", "%s.cross.bin"};
 
 static void zoo_path(char *path, size_t size, const struct zoo *zoo, const char *format, const char *name) {
@@ -63,6 +64,18 @@ static struct expected read_expected(const struct zoo *zoo, const char *format, 
     ck_assert_uint_eq(fread(e.maps, sizeof *e.maps, cells, file), cells);
     fclose(file);
     return e;
+}
+
+/* The types of tokens; NULL where all are 0. */
+static uint8_t *read_types(const struct zoo *zoo, const char *name, size_t n) {
+    char path[1024];
+    zoo_path(path, sizeof path, zoo, "%s/types.bin", name);
+    FILE *file = fopen(path, "rb");
+    if (!file) return NULL;
+    uint8_t *types = malloc(n);
+    ck_assert_uint_eq(fread(types, 1, n, file), n);
+    fclose(file);
+    return types;
 }
 
 static struct engine *engine_with(const struct kernels *kernels) {
@@ -320,11 +333,12 @@ static double check_model(struct engine *engine, const struct zoo *zoo, const ch
         expect(&kept, SECTION_CROSS, read_expected(zoo, zoo->cross, family, true), info->layers, info->heads);
     }
     const struct expected *text = &kept.expected[first], *target = &kept.expected[SECTION_DECODER];
+    uint8_t *types = read_types(zoo, family, (size_t)text->queries);
     uint32_t excluded[] = {0, 7, 21}, target_excluded[] = {0, 5}, *sinks = NULL;
     size_t sink_count = 0;
     struct activations *a = NULL;
     struct analysis_observer observer = {&kept, keep, NULL};
-    struct analysis_input input = {.model = model, .ids = text->ids, .n = (size_t)text->queries, .excluded = excluded, .excluded_count = 3};
+    struct analysis_input input = {.model = model, .ids = text->ids, .n = (size_t)text->queries, .types = types, .excluded = excluded, .excluded_count = 3};
     if (model->encoder) {
         input.target_ids = target->ids;
         input.target_n = (size_t)target->queries;
@@ -345,6 +359,7 @@ static double check_model(struct engine *engine, const struct zoo *zoo, const ch
     }
     activations_destroy(a);
     free(sinks);
+    free(types);
     for (int section = 0; section < SECTIONS; section++) {
         free(kept.statistics[section]);
         free(kept.thumbnails[section]);
@@ -406,6 +421,11 @@ START_TEST(every_family) {
 }
 END_TEST
 
+START_TEST(other_shapes) {
+    check_zoo(&shapes, _i, getenv(shapes.variable) ? 0 : 34);
+}
+END_TEST
+
 START_TEST(every_architecture) {
     check_zoo(&gguf_files, _i, getenv(gguf_files.variable) ? 0 : 35);
 }
@@ -416,6 +436,7 @@ static Suite *suite(void) {
     TCase *c = tcase_create("families");
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, every_family, 0, 3);
+    tcase_add_loop_test(c, other_shapes, 0, 3);
     tcase_add_loop_test(c, every_architecture, 0, 3);
     suite_add_tcase(s, c);
     return s;

@@ -3,10 +3,12 @@
     python tests/golden/make_zoo.py SOURCE [LAYERS] [TARGET]
 
 SOURCE/<family>/ holds config.json, model.safetensors and expected.npz (ids [N]; attn [layers, heads, N, N] in float32, as
-transformers computes it; of a model with an encoder and a decoder, also dec_ids, dec_attn and cross_attn). Only the first LAYERS
+transformers computes it; of a model with an encoder and a decoder, also dec_ids, dec_attn and cross_attn; where tokens have other
+types than 0, types [N]). Only the first LAYERS
 layers are kept (2; 0 keeps all): the maps of a layer do not depend on what follows it. An encoder that a decoder reads keeps all.
 expected.bin: int32 layers, heads, N; int32 ids [N]; float32 maps [layers, heads, N, N]. decoder.bin: the same of the decoder;
-cross.bin: int32 layers, heads, queries, keys; float32 maps [layers, heads, queries, keys].
+cross.bin: int32 layers, heads, queries, keys; float32 maps [layers, heads, queries, keys]. types.bin: uint8 types [N].
+make_zoo_shapes.py makes a SOURCE of its own.
 """
 import json
 import pathlib
@@ -67,3 +69,5 @@ for folder in sorted(source.iterdir()):
     if both:
         maps = facts["cross_attn"][:kept].astype("<f4")
         (to / "cross.bin").write_bytes(struct.pack("<4i", *maps.shape) + maps.tobytes())
+    if "types" in facts:
+        (to / "types.bin").write_bytes(facts["types"].astype("u1").tobytes())
