@@ -26,6 +26,12 @@ void offset_profile_extend(const struct offset_profile *profile, size_t head, si
 enum engine_status attention_between(struct engine *engine, const struct activations *activations, struct head_address at,
                                      const struct rectangle *rectangle, const uint32_t *excluded, size_t excluded_count,
                                      const double *profile, struct between_sums *sums, char *error, size_t error_size);
+/* The same for the heads number first .. first + count - 1 (layer * heads + head) of a section, side by side on the engine's pool:
+ * adds to sums[count]. profile: of all heads, or NULL. */
+enum engine_status attention_between_heads(struct engine *engine, const struct activations *activations, enum section section,
+                                           size_t first, size_t count, const struct rectangle *rectangle, const uint32_t *excluded,
+                                           size_t excluded_count, const struct offset_profile *profile, struct between_sums *sums,
+                                           char *error, size_t error_size);
 
 /* Sums over rows. */
 struct dilution_sums {

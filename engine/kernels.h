@@ -61,6 +61,8 @@ struct kernels {
     void (*softmax_row)(float *s, size_t n, struct softmax_sums *sums);
     /* w_j = exp(s_j - max) * scale, for a row whose softmax_sums are known; n a multiple of PANEL. */
     void (*weights_row)(const float *s, size_t n, float max, float scale, float *w);
+    /* sum_j exp(s_j - max), where the weights themselves are not wanted; n a multiple of PANEL, masked places give 0. */
+    double (*exp_sum)(const float *s, size_t n, float max);
     void (*exp_row)(const float *x, size_t n, float *y); /* n a multiple of PANEL; for tests */
 
     /* Rows r of e, r * stride apart, times scale[r]: per column the sum and the largest. n a multiple of PANEL. */

@@ -146,6 +146,7 @@ static const struct kernels table = {
     .multiply = multiply,
     .softmax_row = softmax_row,
     .weights_row = weights_row,
+    .exp_sum = exp_sum,
     .exp_row = exp_row,
     .column_sweep = column_sweep,
     .diagonal_sweep = diagonal_sweep,

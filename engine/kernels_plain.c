@@ -88,6 +88,12 @@ static void weights_row(const float *s, size_t n, float max, float scale, float 
     for (size_t j = 0; j < n; j++) w[j] = exp_one(s[j] - max) * scale;
 }
 
+static double exp_sum(const float *s, size_t n, float max) {
+    double sum = 0;
+    for (size_t j = 0; j < n; j++) sum += (double)exp_one(s[j] - max);
+    return sum;
+}
+
 static void column_sweep(const float *e, size_t stride, size_t rows, const float *scale, size_t n, float *sum, float *max) {
     for (size_t j = 0; j < n; j++) sum[j] = max[j] = 0;
     for (size_t r = 0; r < rows; r++)
@@ -195,6 +201,7 @@ const struct kernels kernels_plain = {
     .multiply = multiply,
     .softmax_row = softmax_row,
     .weights_row = weights_row,
+    .exp_sum = exp_sum,
     .exp_row = exp_row,
     .column_sweep = column_sweep,
     .diagonal_sweep = diagonal_sweep,

@@ -117,6 +117,23 @@ static void weights_row(const float *s, size_t n, float max, float scale, float 
     for (size_t j = 0; j < n; j += WIDTH) v_store(w + j, v_mul(v_exp(v_sub(v_load(s + j), vmax)), vscale));
 }
 
+static double exp_sum(const float *s, size_t n, float max) {
+    const vector vmax = v_set1(max);
+    double sum = 0;
+    for (size_t start = 0; start < n; start += CHUNK) {
+        const size_t end = n - start < CHUNK ? n : start + CHUNK;
+        vector even = v_zero(), odd = v_zero();
+        size_t j = start;
+        for (; j + 2 * WIDTH <= end; j += 2 * WIDTH) {
+            even = v_add(even, v_exp(v_sub(v_load(s + j), vmax)));
+            odd = v_add(odd, v_exp(v_sub(v_load(s + j + WIDTH), vmax)));
+        }
+        if (j < end) even = v_add(even, v_exp(v_sub(v_load(s + j), vmax)));
+        sum += v_sum(v_add(even, odd));
+    }
+    return sum;
+}
+
 /* ---- sweeps over a block that lies in cache --------------------------------------------------------------------- */
 
 static void column_sweep(const float *e, size_t stride, size_t rows, const float *scale, size_t n, float *sum, float *max) {

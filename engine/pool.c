@@ -24,6 +24,7 @@ struct pool {
     pool_work *work;
     void *context;
     bool stopping;
+    bool running; /* known to the caller of pool_run alone */
     _Atomic uint32_t round;   /* raised to start the helpers */
     _Atomic uint32_t pending; /* helpers that have not finished this round */
     struct helper helpers[];  /* [threads - 1] */
@@ -106,14 +107,16 @@ int pool_threads(const struct pool *pool) {
 }
 
 void pool_run(struct pool *pool, pool_work *work, void *context) {
-    if (pool->threads == 1) {
+    if (pool->threads == 1 || pool->running) {
         work(context, 0);
         return;
     }
+    pool->running = true;
     pool->work = work;
     pool->context = context;
     start_round(pool);
     work(context, 0);
     for (uint32_t left; (left = atomic_load_explicit(&pool->pending, memory_order_acquire)) != 0;)
         sleep_while(&pool->pending, left);
+    pool->running = false;
 }

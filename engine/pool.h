@@ -3,7 +3,8 @@
  * pool_run returns when the last one is done (fork and join). Between calls the others spin for a moment, since the next
  * phase of a forward pass comes within microseconds, then sleep.
  *
- * Threads   One thread at a time may call pool_run, not from inside a running function. Nobody is pinned: a worker that is bound
+ * Threads   One thread at a time may call pool_run. From inside a running function only worker 0 may: the others are busy, so it runs
+ *           the new function alone, which must take its share of the work from a counter, not from the number of workers. Nobody is pinned: a worker that is bound
  *           to a core waits there for another program (the browser) while the other core may be free.
  */
 #ifndef HEADSCOPE_ENGINE_POOL_H

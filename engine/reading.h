@@ -1,6 +1,6 @@
 /*
  * reading.h: rows of a map computed again from activations, for whatever is read of them (reading.c, between.c, similarity.c,
- * comparison.c, dilution.c). On the caller's thread alone: all of it may be asked for while the pool is in the middle of a run.
+ * comparison.c, dilution.c). All of it may be asked for while the pool is in the middle of a run.
  */
 #ifndef HEADSCOPE_ENGINE_READING_H
 #define HEADSCOPE_ENGINE_READING_H

@@ -8,6 +8,7 @@
 #include "server/prober.h"
 
 #define STEP_WEIGHTS ((size_t)1 << 20) /* a few milliseconds */
+enum { ROW_WEIGHTS = 64 };             /* what a row costs beside its weights */
 
 /* ---- between ----------------------------------------------------------------------------------------------------- */
 
@@ -18,7 +19,6 @@ struct between {
     bool by_lift;
     struct offset_profile profile;
     float *profile_weights;    /* NULL: the model's natural probe is not done */
-    double *extended;          /* [queries + keys - 1] the profile of `head` on this text */
     size_t queries, keys;
     struct between_sums *sums; /* [heads] */
     size_t head, query;        /* the next */
@@ -26,28 +26,23 @@ struct between {
     char error[256];
 };
 
-/* Rows of heads until a few milliseconds are gone. */
+/* Rows of a few heads, side by side, for a few milliseconds. */
 static bool between_step(void *context, struct engine *engine) {
     struct between *b = context;
-    size_t width = b->rectangle.key1 - b->rectangle.key0;
-    for (size_t done = 0; done < STEP_WEIGHTS && b->head < b->heads;) {
-        struct rectangle rows = b->rectangle;
-        size_t most = STEP_WEIGHTS / width + 1;
-        rows.query0 = b->query;
-        if (rows.query1 - rows.query0 > most) rows.query1 = rows.query0 + most;
-        if (b->extended && b->query == b->rectangle.query0) {
-            offset_profile_extend(&b->profile, b->head, b->queries, b->keys, b->extended);
-            done += b->queries + b->keys;
-        }
-        struct head_address at = {b->lease.section, (int)(b->head / b->layer_heads),
-                                  (int)(b->head % b->layer_heads)};
-        b->status = attention_between(engine, b->lease.activations, at, &rows, b->lease.excluded, b->lease.excluded_count, b->extended,
-                                      &b->sums[b->head], b->error, sizeof b->error);
-        if (b->status != ENGINE_OK) return false;
-        done += (rows.query1 - rows.query0) * (width + 64);
-        b->query = rows.query1;
-        if (b->query == b->rectangle.query1) b->query = b->rectangle.query0, b->head++;
-    }
+    struct rectangle rows = b->rectangle;
+    size_t threads = (size_t)engine_threads(engine), width = rows.key1 - rows.key0 + ROW_WEIGHTS;
+    size_t of_head = (rows.query1 - rows.query0) * width + b->queries + b->keys;
+    size_t heads = STEP_WEIGHTS / of_head + threads;
+    if (heads > b->heads - b->head) heads = b->heads - b->head;
+    rows.query0 = b->query;
+    size_t most = STEP_WEIGHTS / width + 1;
+    if (rows.query1 - rows.query0 > most) rows.query1 = rows.query0 + most;
+    b->status = attention_between_heads(engine, b->lease.activations, b->lease.section, b->head, heads, &rows, b->lease.excluded,
+                                        b->lease.excluded_count, b->profile_weights ? &b->profile : NULL, b->sums + b->head, b->error,
+                                        sizeof b->error);
+    if (b->status != ENGINE_OK) return false;
+    b->query = rows.query1;
+    if (b->query == b->rectangle.query1) b->query = b->rectangle.query0, b->head += heads;
     return b->head < b->heads;
 }
 
@@ -80,11 +75,11 @@ static void rank_items(const struct between *b, struct between_item *items) {
         *item = (struct between_item){.head = h, .rows = s->rows, .expected = NAN, .lift = NAN};
         item->weight = s->rows ? s->weight / queries : NAN;
         item->uniform = s->rows ? s->uniform / queries : NAN;
-        if (b->extended && s->rows && has_kept_key(b)) {
+        if (b->profile_weights && s->rows && has_kept_key(b)) {
             item->expected = s->expected / queries;
             item->lift = (s->kept - s->expected) / queries;
         }
-        item->rank = !b->by_lift ? item->weight : b->extended ? item->lift : item->weight - item->uniform;
+        item->rank = !b->by_lift ? item->weight : b->profile_weights ? item->lift : item->weight - item->uniform;
     }
     qsort(items, b->heads, sizeof *items, by_rank);
 }
@@ -98,7 +93,7 @@ static void put_between(struct json_text *out, const struct between *b, const st
     put_range(out, "{\"queries\":[", b->rectangle.query0, b->rectangle.query1);
     put_range(out, "],\"keys\":[", b->rectangle.key0, b->rectangle.key1);
     json_put(out, b->by_lift ? "],\"by\":\"lift\"" : "],\"by\":\"weight\"");
-    json_put(out, b->extended ? ",\"offset_profile\":\"natural\",\"items\":[" : ",\"offset_profile\":null,\"items\":[");
+    json_put(out, b->profile_weights ? ",\"offset_profile\":\"natural\",\"items\":[" : ",\"offset_profile\":null,\"items\":[");
     for (size_t i = 0; i < b->heads; i++) {
         api_put_unsigned(out, i ? ",{\"layer\":" : "{\"layer\":", items[i].head / b->layer_heads);
         api_put_unsigned(out, ",\"head\":", items[i].head % b->layer_heads);
@@ -130,8 +125,7 @@ static bool between_profile(struct app *app, struct between *b, struct problem *
     if (!prober_look(app->prober, model, b->lease.model_digest, views, problem)) return false;
     if (!views[PROBE_NATURAL].values) return true;
     b->profile_weights = atlas_profile(model, views[PROBE_NATURAL].values, &b->profile);
-    b->extended = malloc((b->queries + b->keys) * sizeof *b->extended);
-    return (b->profile_weights && b->extended) || problem_memory(problem);
+    return b->profile_weights || problem_memory(problem);
 }
 
 static bool between_answer(struct app *app, struct http_request *request, struct between *b, struct json_text *out,
@@ -165,7 +159,6 @@ void route_between(struct app *app, struct http_request *request) {
     if (!api_activations(app, request, http_capture(request, 0), &between.lease)) return;
     bool fine = between_answer(app, request, &between, &out, &problem);
     free(between.profile_weights);
-    free(between.extended);
     analyses_release_activations(app->analyses, &between.lease);
     if (fine) api_reply(request, 200, TYPE_JSON, &out);
     else problem_reply(request, &problem);

@@ -71,6 +71,14 @@ static enum engine_status ask_between(void) {
     return attention_between(engine, text, head(0, 1), &(struct rectangle){3, 50, 2, 40}, excluded, 4, profile, &sums, error, sizeof error);
 }
 
+static enum engine_status ask_between_heads(void) {
+    static float weight[LAYERS * HEADS * N];
+    const struct offset_profile profile = {.weight = weight, .reach = N, .offsets = N};
+    struct between_sums sums[3] = {0};
+    return attention_between_heads(engine, text, SECTION_DECODER, 2, 3, &(struct rectangle){3, 50, 2, 40}, excluded, 4, &profile, sums, error,
+                                   sizeof error);
+}
+
 static enum engine_status ask_dilution(void) {
     struct dilution_sums sums = {0};
     return attention_dilution(engine, text, head(1, 1), 10, 20, excluded, 4, &sums, error, sizeof error);
@@ -123,7 +131,7 @@ static enum engine_status ask_syntax(void) {
     return status == ENGINE_OK ? syntax_right(engine, text, head(0, 2), words, 0, 5, right, error, sizeof error) : status;
 }
 
-static enum engine_status (*const questions[])(void) = {ask_between, ask_dilution, ask_js, ask_cka, ask_compare, ask_syntax};
+static enum engine_status (*const questions[])(void) = {ask_between, ask_between_heads, ask_dilution, ask_js, ask_cka, ask_compare, ask_syntax};
 
 START_TEST(every_allocation_fails_in_turn) {
     long turn = 0;
@@ -150,6 +158,8 @@ START_TEST(bad_input_is_refused) {
     struct text_side side = {text, NULL, 0};
     const struct rectangle fine = {3, 5, 2, 4}, far = {3, 5, 2, N + 1}, empty = {3, 5, 4, 4};
 #define REFUSED(call) ck_assert_int_eq(call, ENGINE_INVALID)
+    REFUSED(attention_between_heads(engine, text, SECTION_DECODER, 0, LAYERS * HEADS + 1, &fine, NULL, 0, NULL, &sums, error, sizeof error));
+    REFUSED(attention_between_heads(engine, text, SECTION_DECODER, LAYERS * HEADS + 1, 0, &fine, NULL, 0, NULL, &sums, error, sizeof error));
     REFUSED(attention_between(engine, text, head(2, 0), &fine, NULL, 0, NULL, &sums, error, sizeof error));
     REFUSED(attention_between(engine, text, head(0, HEADS), &fine, NULL, 0, NULL, &sums, error, sizeof error));
     REFUSED(attention_between(engine, text, (struct head_address){SECTION_CROSS, 0, 0}, &fine, NULL, 0, NULL, &sums, error, sizeof error));
@@ -206,6 +216,36 @@ START_TEST(expectations_follow_the_profile) {
         ck_assert_double_eq_tol(sums.expected, expected, 1e-5);
         ck_assert_double_eq_tol(sums.kept, observed, 1e-5);
     }
+}
+END_TEST
+
+/* Side by side on several threads or one after the other: the same numbers, with a profile and without. */
+START_TEST(heads_side_by_side) {
+    static float weight[LAYERS * HEADS * N];
+    const struct offset_profile profile = {.weight = weight, .reach = N, .offsets = N};
+    const struct rectangle cut = {2, 55, 5, 31};
+    struct engine *team;
+    ck_assert_int_eq(engine_create(&(struct engine_options){.threads = 3}, &team, error, sizeof error), ENGINE_OK);
+    for (int k = 0; k < LAYERS * HEADS * N; k++) weight[k] = (float)(k * 31 % 17) / 160;
+    for (int with = 0; with < 2; with++) {
+        struct between_sums all[LAYERS * HEADS - 2] = {0};
+        ck_assert_int_eq(attention_between_heads(team, text, SECTION_DECODER, 1, LAYERS * HEADS - 2, &cut, excluded, 4,
+                                                 with ? &profile : NULL, all, error, sizeof error), ENGINE_OK);
+        for (int h = 1; h < LAYERS * HEADS - 1; h++) {
+            double extended[2 * N - 1];
+            struct between_sums one = {0};
+            offset_profile_extend(&profile, (size_t)h, N, N, extended);
+            ck_assert_int_eq(attention_between(engine, text, head(h / HEADS, h % HEADS), &cut, excluded, 4, with ? extended : NULL, &one, error,
+                                               sizeof error), ENGINE_OK);
+            ck_assert_double_eq(all[h - 1].weight, one.weight);
+            ck_assert_double_eq(all[h - 1].uniform, one.uniform);
+            ck_assert_double_eq(all[h - 1].kept, one.kept);
+            ck_assert_double_eq(all[h - 1].expected, one.expected);
+            ck_assert_uint_eq(all[h - 1].rows, one.rows);
+            ck_assert(one.weight > 0 && (with ? one.expected > 0 : one.expected == 0));
+        }
+    }
+    engine_destroy(team);
 }
 END_TEST
 
@@ -324,6 +364,7 @@ static Suite *suite(void) {
     tcase_add_loop_test(tests, every_allocation_fails_in_turn, 0, (int)(sizeof questions / sizeof questions[0]));
     tcase_add_test(tests, bad_input_is_refused);
     tcase_add_test(tests, expectations_follow_the_profile);
+    tcase_add_test(tests, heads_side_by_side);
     suite_add_tcase(suite, tests);
     TCase *plain = tcase_create("definitions");
     tcase_set_timeout(plain, 60);

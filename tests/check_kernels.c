@@ -111,6 +111,7 @@ START_TEST(softmax) {
             ck_assert_double_le(fabs(sums.sum - sum), 4e-7 * sum);
             ck_assert_double_le(fabs(sums.weighted - weighted), 2e-6 * (1 + fabs(weighted)));
             ck_assert_double_le(fabs(sums.squares - squares), 1e-6 * squares);
+            ck_assert_double_le(fabs(k->exp_sum(x, n, sums.max) - sum), 4e-7 * sum);
             memcpy(w, x, n * sizeof *w);
             k->weights_row(w, n, sums.max, 1, w);
             ck_assert_mem_eq(w, e, n * sizeof *w); /* reading gives the bits of the run */

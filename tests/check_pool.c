@@ -38,6 +38,36 @@ START_TEST(rounds) {
 }
 END_TEST
 
+struct outer {
+    struct pool *pool;
+    struct tally *inner;
+    _Atomic int calls;
+};
+
+static void work_within(void *context, int worker) {
+    struct outer *outer = context;
+    atomic_fetch_add(&outer->calls, 1);
+    if (worker == 0) pool_run(outer->pool, work, outer->inner);
+}
+
+/* Worker 0 does all of it alone, and the round around it ends as ever. */
+START_TEST(a_round_within_a_round) {
+    struct pool *pool = pool_create(3);
+    struct tally *tally = calloc(1, sizeof *tally);
+    for (int round = 1; round <= 50; round++) {
+        struct outer outer = {.pool = pool, .inner = tally};
+        atomic_store(&tally->next, 0);
+        pool_run(pool, work_within, &outer);
+        ck_assert_int_eq(atomic_load(&outer.calls), 3);
+        ck_assert_int_eq(atomic_load(&tally->calls[0]), round);
+        ck_assert_int_eq(atomic_load(&tally->calls[1]) + atomic_load(&tally->calls[2]), 0);
+        for (int task = 0; task < 1000; task++) ck_assert_int_eq(tally->done[task], round);
+    }
+    free(tally);
+    pool_destroy(pool);
+}
+END_TEST
+
 START_TEST(idle_pools_end) {
     for (int i = 0; i < 50; i++) pool_destroy(pool_create(1 + i % 5));
     pool_destroy(NULL);
@@ -50,6 +80,7 @@ static Suite *suite(void) {
     TCase *c = tcase_create("pool");
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, rounds, 0, 5);
+    tcase_add_test(c, a_round_within_a_round);
     tcase_add_test(c, idle_pools_end);
     suite_add_tcase(suite, c);
     return suite;
