@@ -15,11 +15,18 @@
 #define HEADSCOPE_TESTS_FAILING_MALLOC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* From now on, `turn` allocations succeed and the next one fails; those behind it succeed again. */
 void failing_malloc_after(long turn);
 
 /* Lets all succeed again. True if one has failed since failing_malloc_after. */
 bool failing_malloc_stop(void);
+
+/* From now on what the project's objects hold is counted. Blocks that come from mmap are not. */
+void failing_malloc_count(void);
+
+/* Ends the counting: the most bytes that were held at one time beyond those held when it began. */
+size_t failing_malloc_peak(void);
 
 #endif
