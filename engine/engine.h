@@ -69,6 +69,7 @@ struct model_info {
     int token_types;           /* how many types (segments) it reads beside the ids; 0: none */
     bool pairs;                /* its tokenizer knows how two texts go together */
     bool causal;               /* queries see no later keys; of an encoder and a decoder: the decoder's do not */
+    bool sink_logits;          /* each row's softmax has a term of its own that belongs to no key: rows sum below 1 */
     int encoder_layers, encoder_heads; /* of a model with an encoder and a decoder, whose other numbers are the decoder's; else 0 */
     int decoder_start;         /* the id that its decoder begins every text with; -1: none, or not known */
     uint64_t bytes;            /* size of the file or files */
@@ -179,7 +180,7 @@ enum statistic {
     STAT_DUPLICATE_ROWS, STAT_DUPLICATE_MASS, STAT_DUPLICATE_MASS_WITHOUT_SINKS,
     STAT_INDUCTION_ROWS, STAT_INDUCTION_MASS, STAT_INDUCTION_MASS_WITHOUT_SINKS,
     STAT_OFFSET_MODE, STAT_OFFSET_RATE, STAT_OFFSET_R2,
-    STAT_VALUE_SINK_SHARE, STAT_OUTPUT_RATIO,
+    STAT_VALUE_SINK_SHARE, STAT_OUTPUT_RATIO, STAT_MISSING_MASS,
     STAT_COUNT
 };
 
@@ -187,6 +188,7 @@ struct statistic_field {
     const char *name;  /* "entropy_normalised" */
     bool integer;      /* a count or an offset */
     bool encoder_only; /* absent for causal models */
+    bool sink_logits_only; /* absent for models without info->sink_logits */
 };
 extern const struct statistic_field statistic_fields[STAT_COUNT];
 

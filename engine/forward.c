@@ -408,6 +408,7 @@ static void finish_head(struct run *run, size_t head) {
     bool finite = statistics_finish(run->facts, &first->sums, statistics);
     if (finite && !run->facts->cross)
         finite = statistics_finish_values(run->facts, &first->sums, a->value_norm + head * run->n, a->output_ratio + head * run->n, statistics);
+    if (!a->sinks) statistics->value[STAT_MISSING_MASS] = NAN;
     thumbnail_finish(run->facts, &first->thumbnails, run->max + head * cells, run->mean + head * cells, run->strip + head * bins);
     if (!finite) { /* nothing is said of such a head */
         atomic_store(&run->not_finite, true);

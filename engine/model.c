@@ -88,6 +88,7 @@ static enum engine_status describe(struct model *model, struct gguf_string name,
     model->info.token_types = model->token_types.data != NULL ? (int)model->token_types.rows : 0;
     model->info.pairs = model->tokenizer != NULL && tokenizer_takes_pairs(model->tokenizer);
     model->info.causal = config->causal;
+    model->info.sink_logits = config->layers > 0 && model->layer[0].sinks.data != NULL;
     model->info.encoder_layers = model->encoder != NULL ? model->encoder->config.layers : 0;
     model->info.encoder_heads = model->encoder != NULL ? model->encoder->config.heads : 0;
     model->info.decoder_start = config->decoder_start > 0 ? config->decoder_start - 1 : -1;

@@ -4,31 +4,32 @@
 #include <string.h>
 
 const struct statistic_field statistic_fields[STAT_COUNT] = {
-    [STAT_ENTROPY] = {"entropy", false, false},
-    [STAT_ENTROPY_NORMALISED] = {"entropy_normalised", false, false},
-    [STAT_EFFECTIVE_KEYS] = {"effective_keys", false, false},
-    [STAT_MAX_WEIGHT] = {"max_weight", false, false},
-    [STAT_MEAN_DISTANCE] = {"mean_distance", false, false},
-    [STAT_SINK_MASS] = {"sink_mass", false, false},
-    [STAT_SELF_MASS] = {"self_mass", false, false},
-    [STAT_SELF_MASS_WITHOUT_SINKS] = {"self_mass_without_sinks", false, false},
-    [STAT_PREVIOUS_MASS] = {"previous_mass", false, false},
-    [STAT_PREVIOUS_MASS_WITHOUT_SINKS] = {"previous_mass_without_sinks", false, false},
-    [STAT_NEXT_MASS] = {"next_mass", false, true},
-    [STAT_NEXT_MASS_WITHOUT_SINKS] = {"next_mass_without_sinks", false, true},
-    [STAT_LOCAL_MASS] = {"local_mass", false, false},
-    [STAT_LOCAL_MASS_WITHOUT_SINKS] = {"local_mass_without_sinks", false, false},
-    [STAT_DUPLICATE_ROWS] = {"duplicate_rows", true, false},
-    [STAT_DUPLICATE_MASS] = {"duplicate_mass", false, false},
-    [STAT_DUPLICATE_MASS_WITHOUT_SINKS] = {"duplicate_mass_without_sinks", false, false},
-    [STAT_INDUCTION_ROWS] = {"induction_rows", true, false},
-    [STAT_INDUCTION_MASS] = {"induction_mass", false, false},
-    [STAT_INDUCTION_MASS_WITHOUT_SINKS] = {"induction_mass_without_sinks", false, false},
-    [STAT_OFFSET_MODE] = {"offset_mode", true, false},
-    [STAT_OFFSET_RATE] = {"offset_rate", false, false},
-    [STAT_OFFSET_R2] = {"offset_r2", false, false},
-    [STAT_VALUE_SINK_SHARE] = {"value_sink_share", false, false},
-    [STAT_OUTPUT_RATIO] = {"output_ratio", false, false},
+    [STAT_ENTROPY] = {"entropy", false, false, false},
+    [STAT_ENTROPY_NORMALISED] = {"entropy_normalised", false, false, false},
+    [STAT_EFFECTIVE_KEYS] = {"effective_keys", false, false, false},
+    [STAT_MAX_WEIGHT] = {"max_weight", false, false, false},
+    [STAT_MEAN_DISTANCE] = {"mean_distance", false, false, false},
+    [STAT_SINK_MASS] = {"sink_mass", false, false, false},
+    [STAT_SELF_MASS] = {"self_mass", false, false, false},
+    [STAT_SELF_MASS_WITHOUT_SINKS] = {"self_mass_without_sinks", false, false, false},
+    [STAT_PREVIOUS_MASS] = {"previous_mass", false, false, false},
+    [STAT_PREVIOUS_MASS_WITHOUT_SINKS] = {"previous_mass_without_sinks", false, false, false},
+    [STAT_NEXT_MASS] = {"next_mass", false, true, false},
+    [STAT_NEXT_MASS_WITHOUT_SINKS] = {"next_mass_without_sinks", false, true, false},
+    [STAT_LOCAL_MASS] = {"local_mass", false, false, false},
+    [STAT_LOCAL_MASS_WITHOUT_SINKS] = {"local_mass_without_sinks", false, false, false},
+    [STAT_DUPLICATE_ROWS] = {"duplicate_rows", true, false, false},
+    [STAT_DUPLICATE_MASS] = {"duplicate_mass", false, false, false},
+    [STAT_DUPLICATE_MASS_WITHOUT_SINKS] = {"duplicate_mass_without_sinks", false, false, false},
+    [STAT_INDUCTION_ROWS] = {"induction_rows", true, false, false},
+    [STAT_INDUCTION_MASS] = {"induction_mass", false, false, false},
+    [STAT_INDUCTION_MASS_WITHOUT_SINKS] = {"induction_mass_without_sinks", false, false, false},
+    [STAT_OFFSET_MODE] = {"offset_mode", true, false, false},
+    [STAT_OFFSET_RATE] = {"offset_rate", false, false, false},
+    [STAT_OFFSET_R2] = {"offset_r2", false, false, false},
+    [STAT_VALUE_SINK_SHARE] = {"value_sink_share", false, false, false},
+    [STAT_OUTPUT_RATIO] = {"output_ratio", false, false, false},
+    [STAT_MISSING_MASS] = {"missing_mass", false, false, true},
 };
 
 /* Below this share of a row's weight outside S, a ratio to it proves nothing. */
@@ -58,6 +59,7 @@ void head_sums_add(struct head_sums *to, const struct head_sums *from) {
     to->effective_keys += from->effective_keys;
     to->max_weight += from->max_weight;
     to->squares += from->squares;
+    to->missing += from->missing;
     to->self_excluded += from->self_excluded;
     to->previous_excluded += from->previous_excluded;
     to->next_excluded += from->next_excluded;
@@ -248,6 +250,7 @@ void statistics_rows(const struct kernels *kernels, const struct text_facts *fac
     bool plain = visibility_is_plain(facts->sees);
     for (size_t r = first; r < block->rows; r++) {
         const float *e = block->e + r * block->stride;
+        sums->missing += block->sink[r] / block->sums[r].sum;
         if (facts->cross)
             add_row_across(facts, block->query0 + r, &block->sums[r], block->sink[r], sums);
         else if (plain)
@@ -319,7 +322,7 @@ static double offset_r2(const struct text_facts *facts, const struct head_sums *
 }
 
 static bool all_finite(const struct head_sums *sums) {
-    double check = sums->entropy + sums->effective_keys + sums->max_weight + sums->squares;
+    double check = sums->entropy + sums->missing + sums->effective_keys + sums->max_weight + sums->squares;
     for (size_t j = 0; j < sums->keys; j++) check += sums->key[j];
     for (size_t i = 0; i < sums->offsets; i++) check += sums->offset[i];
     return isfinite(check);
@@ -358,6 +361,7 @@ bool statistics_finish(const struct text_facts *facts, const struct head_sums *s
     double outside = total - sink;
 
     value[STAT_MEAN_DISTANCE] = distance / rows;
+    value[STAT_MISSING_MASS] = sums->missing / rows;
     value[STAT_SELF_MASS] = at[0] / rows;
     value[STAT_SELF_MASS_WITHOUT_SINKS] = ratio_or_nan(at[0] - sums->self_excluded, outside, rows);
     double previous = n > 1 ? at[-1] : 0, next = sums->offsets > n ? at[1] : 0;

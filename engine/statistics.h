@@ -45,6 +45,7 @@ struct head_sums {
     double entropy, entropy_normalised, effective_keys, max_weight, squares;
     double self_excluded, previous_excluded, next_excluded, local_excluded; /* part of these masses that lies on S */
     struct kind_sums duplicate, induction;
+    double missing; /* over R: 1 less the row's sum, where the softmax has a term that belongs to no key */
     double self_value, self_value_excluded; /* sum over R of A_ii norm(v_i W_O): of all rows, of those whose key is in S */
     size_t keys, offsets;  /* as in text_facts */
     double *offset;  /* [offsets] offset[n - 1 - d]: sum over R of A_i,i-d */

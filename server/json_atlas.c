@@ -37,13 +37,14 @@ static void put_probe(struct json_text *out, int probe, const struct probe_view 
     json_put(out, "}");
 }
 
-static void put_scores(struct json_text *out, const struct atlas_head *head, bool causal) {
+static void put_scores(struct json_text *out, const struct atlas_head *head, const struct model_info *info) {
     char name[64];
     bool first = true;
     json_put(out, ",\"scores\":{");
     for (int s = 0; s < SCORES; s++) {
-        if (causal && s >= SCORE_NATURAL && statistic_fields[s - SCORE_NATURAL].encoder_only) continue;
-        if (causal && s == SCORE_NATURAL_LIFT + LIFT_NEXT) continue;
+        const struct statistic_field *field = s >= SCORE_NATURAL ? &statistic_fields[s - SCORE_NATURAL] : NULL;
+        if (field && ((info->causal && field->encoder_only) || (!info->sink_logits && field->sink_logits_only))) continue;
+        if (info->causal && s == SCORE_NATURAL_LIFT + LIFT_NEXT) continue;
         put_key(out, first, score_name(s, name));
         json_put_real(out, head->score[s]);
         first = false;
@@ -87,12 +88,13 @@ static void put_type(struct json_text *out, const struct head_type *type) {
     json_put(out, "}");
 }
 
-static void put_head(struct json_text *out, size_t layer, size_t index, const struct atlas_head *head, size_t lengths, bool causal) {
+static void put_head(struct json_text *out, size_t layer, size_t index, const struct atlas_head *head, size_t lengths,
+                     const struct model_info *info) {
     json_put(out, "{\"layer\":");
     json_put_unsigned(out, layer);
     json_put(out, ",\"head\":");
     json_put_unsigned(out, index);
-    put_scores(out, head, causal);
+    put_scores(out, head, info);
     put_spread(out, head);
     put_list(out, ",\"lengths\":{\"entropy\":", head->length_entropy, lengths);
     put_list(out, ",\"sink_mass\":", head->length_sink, lengths);
@@ -149,7 +151,7 @@ bool json_atlas(struct json_text *out, const struct model_lease *lease, const st
     json_put(out, "],\"heads\":[");
     for (size_t h = 0; h < layers * heads; h++) {
         if (h) json_put(out, ",");
-        put_head(out, h / heads, h % heads, &atlas[h], count, info->causal);
+        put_head(out, h / heads, h % heads, &atlas[h], count, info);
     }
     json_put(out, "]}");
     free(atlas);

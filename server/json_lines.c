@@ -251,13 +251,13 @@ void json_line_tokens(struct json_text *out, const struct prepared *prepared, co
     json_put(out, "}");
 }
 
-static void json_statistics(struct json_text *out, const struct head_statistics *statistics, bool causal) {
+static void json_statistics(struct json_text *out, const struct head_statistics *statistics, bool causal, bool sink_logits) {
     bool first = true;
     json_put(out, "{");
     for (int i = 0; i < STAT_COUNT; i++) {
         const struct statistic_field *field = &statistic_fields[i];
         double value = statistics->value[i];
-        if (causal && field->encoder_only) continue;
+        if ((causal && field->encoder_only) || (!sink_logits && field->sink_logits_only)) continue;
         json_put(out, first ? "\"" : ",\"");
         json_put(out, field->name);
         json_put(out, "\":");
@@ -279,7 +279,7 @@ void json_line_layer(struct json_text *out, const struct layer_result *result, c
         json_put(out, head ? ",{\"head\":" : "{\"head\":");
         json_put_integer(out, head);
         json_key(out, "stats");
-        json_statistics(out, &result->statistics[head], causal);
+        json_statistics(out, &result->statistics[head], causal, info->sink_logits);
         json_put(out, "}");
     }
     json_put(out, "],\"thumbs\":{\"rows\":");

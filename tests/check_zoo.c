@@ -124,6 +124,7 @@ struct map {
     struct visibility sees;
     const uint32_t *excluded;
     size_t excluded_count;
+    bool sink_logits;
 };
 
 static bool sees(const struct map *m, size_t i, size_t j) {
@@ -181,6 +182,12 @@ static void check_statistics_of(const char *name, const struct map *m, const str
         else
             ck_assert_msg(fabs(g - w) <= 2e-4 * fmax(1, fabs(w)), "%s %d.%d: %s is %.8g, not %.8g", name, m->at.layer, m->at.head,
                           statistic_fields[s].name, g, w);
+    }
+    if (m->sink_logits) {
+        ck_assert_double_eq_tol(got->value[STAT_MISSING_MASS], naive.value[STAT_MISSING_MASS], 2e-5);
+        ck_assert_double_gt(got->value[STAT_MISSING_MASS], 0.01);
+    } else {
+        ck_assert(isnan(got->value[STAT_MISSING_MASS]));
     }
     free(map);
 }
@@ -289,7 +296,8 @@ static double check_section(struct engine *engine, const char *name, const struc
         for (int head = 0; head < e->heads; head++) {
             size_t h = (size_t)(layer * e->heads + head);
             struct map m = {e, {section, layer, head}, e->maps + h * cells, queries, keys,
-                            activations_visibility(activations_of(a, section), layer), excluded, excluded_count};
+                            activations_visibility(activations_of(a, section), layer), excluded, excluded_count,
+                            model_describe(activations_model(a))->sink_logits};
             double difference = worst_of_map(engine, a, &m);
             worst = difference > worst || isnan(difference) ? difference : worst;
             if (!(difference <= tolerance)) continue;

@@ -106,7 +106,7 @@ void naive_statistics_of(const double *a, struct visibility sees, const int32_t 
         free(map.out);
         return;
     }
-    double entropy = 0, normalised = 0, effective = 0, largest = 0, distance = 0, sink = 0;
+    double entropy = 0, normalised = 0, effective = 0, largest = 0, distance = 0, sink = 0, missing = 0;
     size_t *modes = calloc(2 * n, sizeof *modes), mode = n; /* offset 0 */
     for (size_t i = first_row(m); i < n; i++) {
         double h = 0, keys = 0;
@@ -119,6 +119,8 @@ void naive_statistics_of(const double *a, struct visibility sees, const int32_t 
             distance += weight * fabs((double)i - (double)j);
             if (m->out[j]) sink += weight;
         }
+        missing += 1;
+        for (size_t j = 0; j < n; j++) missing -= a[i * n + j];
         entropy += h;
         if (keys > 1) normalised += h / log(keys), many++;
         effective += exp(h);
@@ -135,6 +137,7 @@ void naive_statistics_of(const double *a, struct visibility sees, const int32_t 
     v[STAT_MAX_WEIGHT] = largest / rows;
     v[STAT_MEAN_DISTANCE] = distance / rows;
     v[STAT_SINK_MASS] = sink / rows;
+    v[STAT_MISSING_MASS] = missing / rows;
     v[STAT_OFFSET_MODE] = (double)mode - (double)n;
     v[STAT_OFFSET_RATE] = (double)modes[mode] / rows;
     v[STAT_OFFSET_R2] = naive_offset_r2(m);

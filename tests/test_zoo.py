@@ -22,6 +22,17 @@ def maps_of(zoo, family, name):
     return np.frombuffer(data, "<i4", n, 12).tolist(), np.frombuffer(data, "<f4", offset=12 + 4 * n).reshape(layers, heads, n, n)
 
 
+def check_missing(url, family, at, rows, maps):
+    """Rows of gpt_oss sum to less than 1, and the numbers of its heads, alone, say by how much."""
+    table = requests.get(f"{url}/api/v1/analyses/{at}/heads.csv").text.splitlines()
+    assert ("missing_mass" in table[0].split(",")) == (family == "gpt_oss"), f"{family}: {table[0]}"
+    for row in rows:
+        assert ("missing_mass" in row) == (family == "gpt_oss"), f"{family}: {row}"
+        if family == "gpt_oss":
+            want = 1 - maps[row["layer"], row["head"]].astype(float).sum(axis=1)[1:].mean()
+            assert abs(row["missing_mass"] - want) < 1e-5 and want > 0.01, f"{row}, not {want}"
+
+
 def check(url, zoo, family):
     files = {name: maps_of(zoo, family, name) for name in sorted(os.listdir(os.path.join(zoo, family))) if name.endswith(".bin")}
     body = {"model": family, "token_ids": files["expected.bin"][0], "exclude_keys": "none"}
@@ -45,6 +56,7 @@ def check(url, zoo, family):
             worst = max(worst, float(np.abs(got - expected).max()))
         rows = requests.get(f"{url}/api/v1/analyses/{document['id']}/heads.json", params=query).json()["items"]
         assert len(rows) == maps.shape[0] * maps.shape[1], f"{family}: {len(rows)} heads of {section}"
+        check_missing(url, family, document["id"], rows, maps)
     if "cross.bin" not in files:
         refused = requests.get(f"{url}/api/v1/analyses/{document['id']}/attention/0.npy", params={"section": "cross"})
         assert refused.status_code == 422 and "section" in refused.json()["detail"], refused.text

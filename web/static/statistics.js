@@ -57,6 +57,7 @@ export const STATISTICS = [
   rows(REPEATS, 'induction_rows', 'Rows with a follower', 'How many tokens have an earlier copy whose follower they can see: the same for every head.'),
   share(MOVES, 'value_sink_share', 'Moved from sinks', 'The share of all that the head moves (weight times the length of what the key gives) that comes from sinks.'),
   share(MOVES, 'output_ratio', 'Output', 'How long the head\u2019s output is beside the residual stream that its layer reads.'),
+  share(WHERE, 'missing_mass', 'On no token', 'Mean weight that goes to no token at all: in this model rows sum to less than 1 by design.'),
 ];
 
 const BY_NAME = new Map(STATISTICS.map((s) => [s.name, s]));
