@@ -7,7 +7,8 @@
 #include "server/api.h"
 #include "server/prober.h"
 
-#define STEP_WEIGHTS ((size_t)1 << 20) /* a few milliseconds */
+#define STEP_WEIGHTS ((size_t)1 << 20) /* a few milliseconds on one thread */
+#define BETWEEN_WEIGHTS ((size_t)1 << 22) /* the same where weights are only summed */
 enum { ROW_WEIGHTS = 64 };             /* what a row costs beside its weights */
 
 /* ---- between ----------------------------------------------------------------------------------------------------- */
@@ -32,10 +33,10 @@ static bool between_step(void *context, struct engine *engine) {
     struct rectangle rows = b->rectangle;
     size_t threads = (size_t)engine_threads(engine), width = rows.key1 - rows.key0 + ROW_WEIGHTS;
     size_t of_head = (rows.query1 - rows.query0) * width + b->queries + b->keys;
-    size_t heads = STEP_WEIGHTS / of_head + threads;
+    size_t heads = BETWEEN_WEIGHTS / of_head + threads;
     if (heads > b->heads - b->head) heads = b->heads - b->head;
     rows.query0 = b->query;
-    size_t most = STEP_WEIGHTS / width + 1;
+    size_t most = BETWEEN_WEIGHTS / width + 1;
     if (rows.query1 - rows.query0 > most) rows.query1 = rows.query0 + most;
     b->status = attention_between_heads(engine, b->lease.activations, b->lease.section, b->head, heads, &rows, b->lease.excluded,
                                         b->lease.excluded_count, b->profile_weights ? &b->profile : NULL, b->sums + b->head, b->error,
