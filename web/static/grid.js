@@ -26,7 +26,7 @@ export class Grid {
   #hint = h('p', { class: 'grid-hint', 'aria-hidden': 'true' });
   #strips;
   #layout = null;
-  #frame = 0;
+  #waiting = false; // to be drawn
 
   // choose(layer, head): open a head; define(name): say what a number means
   constructor(store, panel, choose, define) {
@@ -168,9 +168,10 @@ export class Grid {
   }
 
   #draw() {
-    if (this.#frame) return;
-    this.#frame = requestAnimationFrame(() => {
-      this.#frame = 0;
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.store.soon(() => {
+      this.#waiting = false;
       this.#drawNow();
     });
   }

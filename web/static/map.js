@@ -23,7 +23,7 @@ export class HeadMap {
   });
   #inside = document.createElement('canvas');
   #painted = '';
-  #frame = 0;
+  #waiting = false; // to be drawn
   view = fitView(1);
   layout = null;
 
@@ -88,8 +88,10 @@ export class HeadMap {
   }
 
   draw() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.store.soon(() => {
+      this.#waiting = false;
       this.#drawNow();
     });
   }

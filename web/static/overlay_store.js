@@ -40,6 +40,10 @@ export class OverlayStore {
     this.#own.touch(key);
   }
 
+  soon(draw) {
+    this.main.soon(draw);
+  }
+
   listen(listener) {
     const own = this.#own.state;
     this.main.listen((_, changed) => listener(this.state, { has: (...keys) => changed.has(...keys.filter((k) => !(k in own))) }));

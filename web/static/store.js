@@ -5,6 +5,7 @@ export class Store {
   #listeners = [];
   #changed = new Set();
   #frame = 0;
+  #drawings = null; // while the listeners are told: what is to be drawn after them
 
   constructor(state) {
     this.state = state;
@@ -30,6 +31,12 @@ export class Store {
     this.#listeners.push(listener);
   }
 
+  // Draws in the frame in which the listeners are told, after the last of them; at any other time in the next frame.
+  soon(draw) {
+    if (this.#drawings) this.#drawings.push(draw);
+    else requestAnimationFrame(draw);
+  }
+
   #schedule() {
     if (this.#frame || !this.#changed.size) return;
     this.#frame = 1;
@@ -43,7 +50,14 @@ export class Store {
     const changed = this.#changed;
     this.#changed = new Set();
     const has = (...keys) => keys.some((k) => changed.has(k));
-    for (const listener of this.#listeners) listener(this.state, { has });
+    this.#drawings = [];
+    try {
+      for (const listener of this.#listeners) listener(this.state, { has });
+    } finally {
+      const drawings = this.#drawings;
+      this.#drawings = null;
+      for (const draw of drawings) draw();
+    }
   }
 }
 
