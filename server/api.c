@@ -169,6 +169,12 @@ bool api_activations(struct app *app, struct http_request *request, const char *
     return false;
 }
 
+bool api_one_section(const struct activation_lease *lease, const char *what, struct problem *problem) {
+    const struct model_info *info = model_describe(activations_model(lease->activations));
+    return info->encoder_layers == 0 ||
+           problem_set(problem, 422, "%s is not done for models with an encoder and a decoder; choose a model with one of them", what);
+}
+
 size_t api_heads(const struct activation_lease *lease, size_t *layer_heads) {
     const struct model_info *info = model_describe(activations_model(lease->activations));
     bool encoder = info->encoder_layers > 0 && lease->section == SECTION_ENCODER;

@@ -59,7 +59,10 @@ bool api_head(struct app *app, struct http_request *request, struct activation_l
 /* The activations of the analysis `id`, whichever head of them. On false the answer has been given. */
 bool api_activations(struct app *app, struct http_request *request, const char *id, struct activation_lease *lease);
 
-/* How many heads all layers have together, and a layer. */
+/* False, with a 422: `what` is not done for a model with an encoder and a decoder. */
+bool api_one_section(const struct activation_lease *lease, const char *what, struct problem *problem);
+
+/* How many heads all layers of the section have together, and a layer. */
 size_t api_heads(const struct activation_lease *lease, size_t *layer_heads);
 
 /* `before`, then the number; null where it is not finite. */

@@ -78,7 +78,7 @@ static bool comparing_begin(struct app *app, struct http_request *request, const
         comparing_finish(app, c);
         return false;
     }
-    fine = worker_ask(app->worker, align, c, &patience, &problem);
+    fine = api_one_section(&c->lease[0], "comparing two texts", &problem) && worker_ask(app->worker, align, c, &patience, &problem);
     if (fine && c->status != ENGINE_OK) fine = problem_engine(&problem, c->status, c->error);
     if (fine && c->count == 0) fine = problem_set(&problem, 422, "a and b have no token in common: there is nothing to compare");
     if (fine) return true;

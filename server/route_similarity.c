@@ -1,5 +1,6 @@
 #include "server/route_similarity.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,8 +48,8 @@ static bool make_matrix(struct app *app, struct http_request *request, const str
 
 /* False: the answer has been given, be it a problem or 304. The caller frees the matrix. */
 static bool similarity_of_request(struct app *app, struct http_request *request, const char *end, struct similarity_entry *entry) {
-    static const char *const known[] = {"by", NULL};
-    const char *by = http_query(request, "by"), *id = http_capture(request, 0);
+    static const char *const known[] = {"by", "section", NULL};
+    const char *by = http_query(request, "by"), *section = http_query(request, "section"), *id = http_capture(request, 0);
     struct problem problem;
     struct analysis *analysis = NULL;
     struct activation_lease lease;
@@ -62,7 +63,8 @@ static bool similarity_of_request(struct app *app, struct http_request *request,
         return false;
     }
     memcpy(entry->id, analysis_id(analysis), sizeof entry->id);
-    bool there = similarities_get(app->similarities, entry->id, entry->kind, entry);
+    snprintf(entry->section, sizeof entry->section, "%s", section ? section : "");
+    bool there = similarities_get(app->similarities, entry);
     fine = there || api_activations(app, request, id, &lease);
     analysis_release(app->analyses, analysis);
     if (!fine) return false;
@@ -74,7 +76,7 @@ static bool similarity_of_request(struct app *app, struct http_request *request,
         problem_reply(request, &problem);
         return false;
     }
-    if (!api_immutable(request, entry->id, "/similarity.%s?%d", end, (int)entry->kind)) return true;
+    if (!api_immutable(request, entry->id, "/similarity.%s?%d %s", end, (int)entry->kind, entry->section)) return true;
     free(entry->matrix);
     return false;
 }

@@ -177,7 +177,7 @@ void route_syntax(struct app *app, struct http_request *request) {
         conllu_clear(&syntax.parse);
         return;
     }
-    bool fine = count_all(app, request, &syntax, &problem);
+    bool fine = api_one_section(&syntax.lease, "holding heads against a parse", &problem) && count_all(app, request, &syntax, &problem);
     if (fine) put_syntax(&out, &syntax);
     analyses_release_activations(app->analyses, &syntax.lease);
     free(syntax.baselines);

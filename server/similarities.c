@@ -35,9 +35,13 @@ static bool copy_entry(const struct similarity_entry *from, struct similarity_en
     return true;
 }
 
-static size_t find(const struct similarities *similarities, const char *id, enum similarity_kind kind) {
+static bool same(const struct similarity_entry *a, const struct similarity_entry *b) {
+    return a->kind == b->kind && !strcmp(a->section, b->section) && !strcmp(a->id, b->id);
+}
+
+static size_t find(const struct similarities *similarities, const struct similarity_entry *entry) {
     size_t i = 0;
-    while (i < KEPT && !(similarities->entry[i].matrix && similarities->entry[i].kind == kind && !strcmp(similarities->entry[i].id, id))) i++;
+    while (i < KEPT && !(similarities->entry[i].matrix && same(&similarities->entry[i], entry))) i++;
     return i;
 }
 
@@ -47,9 +51,9 @@ static void to_the_front(struct similarities *similarities, size_t i) {
     similarities->entry[0] = entry;
 }
 
-bool similarities_get(struct similarities *similarities, const char *id, enum similarity_kind kind, struct similarity_entry *entry) {
+bool similarities_get(struct similarities *similarities, struct similarity_entry *entry) {
     pthread_mutex_lock(&similarities->lock);
-    size_t i = find(similarities, id, kind);
+    size_t i = find(similarities, entry);
     bool there = i < KEPT && copy_entry(&similarities->entry[i], entry);
     if (there) to_the_front(similarities, i);
     pthread_mutex_unlock(&similarities->lock);
@@ -60,7 +64,7 @@ void similarities_put(struct similarities *similarities, const struct similarity
     struct similarity_entry kept;
     if (!copy_entry(entry, &kept)) return;
     pthread_mutex_lock(&similarities->lock);
-    size_t i = find(similarities, entry->id, entry->kind);
+    size_t i = find(similarities, entry);
     if (i == KEPT) i = KEPT - 1;
     free(similarities->entry[i].matrix);
     similarities->entry[i] = kept;

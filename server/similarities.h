@@ -17,6 +17,7 @@ struct similarities;
 struct similarity_entry {
     char id[65];                /* of the analysis */
     enum similarity_kind kind;
+    char section[16];           /* as the request names it; "" where it does not */
     float *matrix;              /* [heads, heads] */
     size_t heads, queries;
 };
@@ -24,8 +25,8 @@ struct similarity_entry {
 struct similarities *similarities_create(void); /* NULL: out of memory */
 void similarities_destroy(struct similarities *similarities); /* NULL is fine */
 
-/* A copy of the entry with this id and kind, whose matrix the caller frees. False: not there, or no memory for it. */
-bool similarities_get(struct similarities *similarities, const char *id, enum similarity_kind kind, struct similarity_entry *entry);
+/* Fills in the rest of an entry whose id, kind and section are set; the caller frees the matrix. False: not there, or no memory for it. */
+bool similarities_get(struct similarities *similarities, struct similarity_entry *entry);
 /* Keeps a copy; where there is no memory for it, it is not kept. */
 void similarities_put(struct similarities *similarities, const struct similarity_entry *entry);
 

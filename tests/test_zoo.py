@@ -33,6 +33,36 @@ def check_missing(url, family, at, rows, maps):
             assert abs(row["missing_mass"] - want) < 1e-5 and want > 0.01, f"{row}, not {want}"
 
 
+def distances(maps, first):
+    """[heads, heads] mean over queries of the Jensen-Shannon distance between two heads' rows."""
+    rows = maps.reshape(-1, *maps.shape[2:])[:, first:].astype(float)
+    rows /= rows.sum(axis=-1, keepdims=True)
+    middle = (rows[:, None] + rows[None]) / 2
+    parts = [a * np.log(np.where(a > 0, a / np.where(middle > 0, middle, 1), 1)) for a in (rows[:, None], rows[None])]
+    return np.sqrt(np.maximum(sum(part.sum(axis=-1) for part in parts) / 2 / np.log(2), 0)).mean(axis=-1)
+
+
+def check_sections(url, family, at, maps):
+    """What compares heads keeps to the section that is asked for; what knows one section only says so."""
+    for section, first in (("encoder", 0), ("decoder", 1), ("cross", 0), ("encoder", 0)):
+        query = {"by": "js", "section": section}
+        answer = requests.get(f"{url}/api/v1/analyses/{at}/similarity.json", params=query)
+        assert answer.status_code == 200, f"{family}: {answer.text}"
+        queries = maps[section].shape[2] - first
+        assert answer.json()["queries"] == min(queries, 32), f"{family}: {answer.json()['queries']} queries of {section}"
+        got = np.load(io.BytesIO(requests.get(f"{url}/api/v1/analyses/{at}/similarity.npy", params=query).content))
+        assert len(got) == maps[section].shape[0] * maps[section].shape[1], f"{family}: {got.shape} of {section}"
+        if queries > 32:
+            continue
+        difference = np.abs(got - distances(maps[section], first)).max()
+        assert difference < 2e-4, f"{family}: distances of {section} differ by {difference}"
+    assert requests.get(f"{url}/api/v1/analyses/{at}/similarity.npy", params={"section": "no"}).status_code == 400
+    items = requests.get(f"{url}/api/v1/analyses/{at}/between", params={"queries": "1:3", "keys": "0:2", "section": "cross"}).json()
+    assert items["offset_profile"] is None and all(item["lift"] is None for item in items["items"]), items
+    refused = requests.get(f"{url}/api/v1/compare", params={"a": at, "b": at})
+    assert refused.status_code == 422 and "encoder and a decoder" in refused.json()["detail"], refused.text
+
+
 def check(url, zoo, family):
     files = {name: maps_of(zoo, family, name) for name in sorted(os.listdir(os.path.join(zoo, family))) if name.endswith(".bin")}
     body = {"model": family, "token_ids": files["expected.bin"][0], "exclude_keys": "none"}
@@ -57,7 +87,9 @@ def check(url, zoo, family):
         rows = requests.get(f"{url}/api/v1/analyses/{document['id']}/heads.json", params=query).json()["items"]
         assert len(rows) == maps.shape[0] * maps.shape[1], f"{family}: {len(rows)} heads of {section}"
         check_missing(url, family, document["id"], rows, maps)
-    if "cross.bin" not in files:
+    if "cross.bin" in files:
+        check_sections(url, family, document["id"], {section: files[name][1] for section, name in sections.items()})
+    else:
         refused = requests.get(f"{url}/api/v1/analyses/{document['id']}/attention/0.npy", params={"section": "cross"})
         assert refused.status_code == 422 and "section" in refused.json()["detail"], refused.text
     return worst
