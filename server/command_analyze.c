@@ -143,7 +143,7 @@ static bool analyzing_print(struct analyzing *a) {
         json_put(&out, "\n");
         if (!fine || out.failed) fine = problem_memory(&a->problem);
     } else if (a->options->format == OUTPUT_CSV) {
-        fine = json_stored_heads_csv(a->lines.bytes, a->lines.size, NULL, &out, &a->problem);
+        fine = json_stored_heads_csv(a->lines.bytes, a->lines.size, "decoder", &out, &a->problem);
     }
     if (fine && out.size && fwrite(out.bytes, 1, out.size, stdout) != out.size)
         fine = problem_set(&a->problem, 500, "cannot write to standard output: %s", strerror(errno));

@@ -82,6 +82,9 @@ bool command_read_text(const struct options *options, struct analysis_request *r
     if (fine && options->pair)
         fine = copy_text(options->pair, &request->text_pair, &request->text_pair_size, problem) &&
                is_utf8("second text", request->text_pair, request->text_pair_size, problem);
+    if (fine && options->target)
+        fine = copy_text(options->target, &request->target, &request->target_size, problem) &&
+               is_utf8("target", request->target, request->target_size, problem);
     if (!fine) json_request_clear(request);
     return fine;
 }

@@ -8,7 +8,7 @@
 #include "server/models.h"
 #include "server/options.h"
 
-/* --text, --file, --messages or standard input, --pair, and everything else as POST /analyses has it by default. False with a problem; the caller clears
+/* --text, --file, --messages or standard input, --pair, --target, and everything else as POST /analyses has it by default. False with a problem; the caller clears
  * the request. */
 bool command_read_text(const struct options *options, struct analysis_request *request, struct problem *problem);
 /* The cache is asked for digests only, when there is one already. Both are freed by command_models_destroy. */

@@ -39,6 +39,7 @@ static const struct flag flags[] = {
     {"text", "TEXT", KIND_TEXT, INPUT, AT(text), 0, 0, NULL, "the text itself"},
     {"file", "FILE", KIND_TEXT, INPUT, AT(file), 0, 0, NULL, "read the text from FILE; - is standard input"},
     {"pair", "TEXT", KIND_TEXT, INPUT, AT(pair), 0, 0, NULL, "a second text, for encoders that read pairs"},
+    {"target", "TEXT", KIND_TEXT, INPUT, AT(target), 0, 0, NULL, "what the decoder reads, of models that have an encoder too"},
     {"messages", "FILE", KIND_TEXT, INPUT, AT(messages), 0, 0, NULL,
      "instead of a text: a chat, [{\"role\": \"user\", \"content\": \"...\"}...] in JSON; - is standard input"},
     {"add-generation-prompt", NULL, KIND_SWITCH, INPUT, AT(add_generation_prompt), 0, 0, NULL,

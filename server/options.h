@@ -62,6 +62,7 @@ struct options {
     const char *file;           /* --file, or "-" for standard input */
     const char *messages;       /* --messages: a file, or "-" */
     const char *pair;           /* --pair; NULL: none */
+    const char *target;         /* --target; NULL: none */
     bool add_generation_prompt; /* --add-generation-prompt */
     enum output_format format;  /* --format */
     bool attention;             /* --attention L.H given; then out is set too */

@@ -178,7 +178,7 @@ START_TEST(helps) {
     for (int i = 0; i <= COMMAND_COUNT; i++) options_help(out, (enum command)i);
     fclose(out);
     static const char *const flags[] = {"--host", "--port", "--model", "--cache ", "--cache-max", "--memory-max", "--threads", "--queue", "--token-file",
-                                        "--allow-host", "--web-root", "--open", "--log-format", "--text", "--file", "--pair", "--messages", "--add-generation-prompt", "--format", "--attention", "--out",
+                                        "--allow-host", "--web-root", "--open", "--log-format", "--text", "--file", "--pair", "--target", "--messages", "--add-generation-prompt", "--format", "--attention", "--out",
                                         "--json", "list|stats|delete ID|clear|check", "HEADSCOPE_"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) ck_assert_msg(strstr(text, flags[i]), "%s is not explained", flags[i]);
     free(text);

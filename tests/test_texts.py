@@ -29,7 +29,7 @@ class TextsTest(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory(prefix='headscope-texts-')
         for name in (MINILM, MODEL_FILE):
             os.symlink(os.path.join(models_folder(), name), os.path.join(cls.folder.name, name))
-        for family in TINY + ('gpt2',):
+        for family in TINY + ('marian', 'gpt2'):
             os.mkdir(os.path.join(cls.folder.name, family))
             for file in ('zoo/' + family + '/config.json', 'zoo/' + family + '/model.safetensors', 'pairs/tokenizer.json'):
                 if family != 'gpt2' or file.startswith('zoo'):
@@ -124,6 +124,20 @@ class Pairs(TextsTest):
         self.assertEqual(json.loads(done.stdout)['id'], asked['id'])
         self.assertEqual(self.command('tokenize', '--messages', '-', '--pair', 'x').returncode, 2)
 
+    def test_target_on_the_command_line(self):
+        given = ('--model', 'marian', '--text', 'a cat', '--target', 'two dogs')
+        asked = self.post('/analyses', model='marian', text='a cat', target='two dogs').json()
+        done = self.command('analyze', *given)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({key: json.loads(done.stdout)[key] for key in ('id', 'layers')}, {key: asked[key] for key in ('id', 'layers')})
+        table = self.command('analyze', *given, '--format', 'csv').stdout
+        self.assertEqual(table, self.get('/analyses/' + asked['id'] + '/heads.csv').content, 'of the decoder')
+        done = self.command('tokenize', *given)
+        self.assertEqual(json.loads(done.stdout), self.post('/tokenize', model='marian', text='a cat', target='two dogs').json())
+        refused = self.command('analyze', '--model', 'bert', '--text', 'a cat', '--target', 'b')
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b'no decoder beside an encoder', refused.stderr)
+
 
 CHAT = [{'role': 'user', 'content': 'What is the capital of France?'}, {'role': 'assistant', 'content': 'The capital of France is Paris.'}]
 
@@ -201,7 +215,8 @@ class Chats(TextsTest):
         self.assertEqual([t['text'] for t in answer['tokens'] if t['special']], ['[CLS]'])
         self.assertEqual(answer['messages'][0]['first'], 1)
         self.assertEqual({m['id']: m['chat'] for m in self.get('/models').json()['items']},
-                         {'bert': None, 'albert': 'chatml', 'electra': None, 'distilbert': None, 'gpt2': None, MODEL: 'chatml', MINILM.lower(): None})
+                         {'bert': None, 'albert': 'chatml', 'electra': None, 'distilbert': None, 'marian': None, 'gpt2': None,
+                          MODEL: 'chatml', MINILM.lower(): None})
         added = self.post('/tokenize', model='albert', messages=CHAT[:1], add_special=True).json()
         self.assertEqual([added['tokens'][i]['text'] for i in (0, 1, -1)], ['[CLS]', '[CLS]', '[SEP]'])
         self.assertEqual(self.roles(added), [('user', 2, len(added['tokens']), True)])
