@@ -18,4 +18,10 @@ enum engine_status engine_fail_memory(char *error, size_t error_size);
 /* Makes a text that quotes a file one line of valid UTF-8: control characters and broken bytes become '?'. */
 void engine_clean_line(char *line);
 
+/* For readers of configurations, which hold `status`, `error` and `error_size`: the first failure is the one that is told. */
+#define CONFIG_FAIL(config, failure, ...)                                                                      \
+    ((config)->status == ENGINE_OK                                                                             \
+         ? (void)((config)->status = engine_fail((failure), (config)->error, (config)->error_size, __VA_ARGS__)) \
+         : (void)0)
+
 #endif

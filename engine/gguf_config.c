@@ -24,11 +24,6 @@ struct config {
     size_t error_size;
 };
 
-#define CONFIG_FAIL(config, failure, ...)                                                                      \
-    ((config)->status == ENGINE_OK                                                                             \
-         ? (void)((config)->status = engine_fail((failure), (config)->error, (config)->error_size, __VA_ARGS__)) \
-         : (void)0)
-
 /* ---- keys -------------------------------------------------------------------------------------------------- */
 
 enum rule {

@@ -29,11 +29,6 @@ struct config {
     size_t error_size;
 };
 
-#define CONFIG_FAIL(config, failure, ...)                                                                      \
-    ((config)->status == ENGINE_OK                                                                             \
-         ? (void)((config)->status = engine_fail((failure), (config)->error, (config)->error_size, __VA_ARGS__)) \
-         : (void)0)
-
 /* ---- reading a JSON file ----------------------------------------------------------------------------------------- */
 
 static enum engine_status read_json(const char *path, size_t limit, json_t **root, char *error, size_t error_size) {

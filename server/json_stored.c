@@ -26,7 +26,8 @@ static bool read_list(const json_t *array, const char *key, uint32_t **list, siz
     return true;
 }
 
-static bool read_start(const json_t *start, struct stored_analysis *stored, struct problem *problem) {
+static bool read_start(const json_t *start, void *into, struct problem *problem) {
+    struct stored_analysis *stored = into;
     const json_t *model = json_object_get(start, "model");
     const char *digest = json_string_value(json_object_get(model, "digest"));
     const json_t *excluded = json_object_get(json_object_get(start, "options"), "excluded");
@@ -56,7 +57,8 @@ static bool read_types(const json_t *tokens, struct stored_analysis *stored) {
     return true;
 }
 
-static bool read_tokens(const json_t *line, struct stored_analysis *stored, struct problem *problem) {
+static bool read_tokens(const json_t *line, void *into, struct problem *problem) {
+    struct stored_analysis *stored = into;
     const json_t *tokens = json_object_get(line, "tokens");
     uint32_t *ids;
     if (!json_is_array(tokens)) return stored_damaged(problem);
@@ -70,22 +72,29 @@ static bool read_tokens(const json_t *line, struct stored_analysis *stored, stru
     return read_types(tokens, stored) || problem_memory(problem);
 }
 
-bool json_stored_read(const char *lines, size_t size, struct stored_analysis *stored, struct problem *problem) {
+typedef bool line_reader(const json_t *line, void *into, struct problem *problem);
+
+/* The first two lines of a result, each through its reader. */
+static bool read_start_and_tokens(const char *lines, size_t size, line_reader *start, line_reader *tokens, void *into,
+                                  struct problem *problem) {
+    line_reader *const readers[] = {start, tokens};
     const char *line;
     size_t at = 0, length;
-    bool (*const readers[])(const json_t *, struct stored_analysis *, struct problem *) = {read_start, read_tokens};
-    *stored = (struct stored_analysis){0};
     for (size_t i = 0; i < 2; i++) {
         json_t *root = NULL;
         if (json_next_line(lines, size, &at, &line, &length)) root = json_loadb(line, length, JSON_ALLOW_NUL, NULL);
-        bool fine = root ? readers[i](root, stored, problem) : stored_damaged(problem);
+        bool fine = root ? readers[i](root, into, problem) : stored_damaged(problem);
         json_decref(root);
-        if (!fine) {
-            json_stored_clear(stored);
-            return false;
-        }
+        if (!fine) return false;
     }
     return true;
+}
+
+bool json_stored_read(const char *lines, size_t size, struct stored_analysis *stored, struct problem *problem) {
+    *stored = (struct stored_analysis){0};
+    if (read_start_and_tokens(lines, size, read_start, read_tokens, stored, problem)) return true;
+    json_stored_clear(stored);
+    return false;
 }
 
 void json_stored_clear(struct stored_analysis *stored) {
@@ -99,7 +108,8 @@ void json_stored_clear(struct stored_analysis *stored) {
 
 /* ---- its text ---------------------------------------------------------------------------------------------------- */
 
-static bool read_text(const json_t *start, struct stored_text *stored, struct problem *problem) {
+static bool read_text(const json_t *start, void *into, struct problem *problem) {
+    struct stored_text *stored = into;
     const json_t *text = json_object_get(start, "text");
     if (!json_is_string(text)) return problem_set(problem, 422, "this analysis was made of token ids, and has no text to go by");
     stored->size = json_string_length(text);
@@ -109,7 +119,8 @@ static bool read_text(const json_t *start, struct stored_text *stored, struct pr
     return true;
 }
 
-static bool read_places(const json_t *line, struct stored_text *stored, struct problem *problem) {
+static bool read_places(const json_t *line, void *into, struct problem *problem) {
+    struct stored_text *stored = into;
     const json_t *tokens = json_object_get(line, "tokens"), *token;
     size_t i, ends = 0;
     if (!json_is_array(tokens)) return stored_damaged(problem);
@@ -123,21 +134,10 @@ static bool read_places(const json_t *line, struct stored_text *stored, struct p
 }
 
 bool json_stored_text(const char *lines, size_t size, struct stored_text *stored, struct problem *problem) {
-    const char *line;
-    size_t at = 0, length;
-    bool (*const readers[])(const json_t *, struct stored_text *, struct problem *) = {read_text, read_places};
     *stored = (struct stored_text){0};
-    for (size_t i = 0; i < 2; i++) {
-        json_t *root = NULL;
-        if (json_next_line(lines, size, &at, &line, &length)) root = json_loadb(line, length, JSON_ALLOW_NUL, NULL);
-        bool fine = root ? readers[i](root, stored, problem) : stored_damaged(problem);
-        json_decref(root);
-        if (!fine) {
-            json_stored_text_clear(stored);
-            return false;
-        }
-    }
-    return true;
+    if (read_start_and_tokens(lines, size, read_text, read_places, stored, problem)) return true;
+    json_stored_text_clear(stored);
+    return false;
 }
 
 void json_stored_text_clear(struct stored_text *stored) {
